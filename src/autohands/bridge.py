@@ -1,0 +1,45 @@
+"""The one way in and the one way out: submit a task, follow its events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Engine, Journal, Speak, Storage
+from autohands.protocols.task import Task, TaskRecord
+from autohands.runloop.queue import TaskQueue
+
+
+class RunLoopBridge:
+    """What the API, the CLI and `open()` use; nobody else creates work or answers for it."""
+
+    def __init__(self, queue: TaskQueue, storage: Storage, journal: Journal, engine: Engine) -> None:
+        self._queue = queue
+        self._storage = storage
+        self._journal = journal
+        self._engine = engine
+
+    async def submit(self, task: Task) -> TaskRecord:
+        """Accept a task; it is durable when this returns. Raises `BadRequest`, `Conflict`."""
+        return await self._queue.submit(task)
+
+    def follow(self, task: str, after: int = 0) -> AsyncIterator[bytes]:
+        """The task's events as JSON, from its beginning or from the one after `after`; ends after `run.finished`."""
+        return self._journal.follow(task, after)
+
+    async def cancel(self, task: str, by: str = "owner") -> TaskRecord:
+        """Cancel a task, wherever it runs. Raises `NotFound`."""
+        record: TaskRecord = (await self._storage.commit(Cancel(task=task, by=by)))[0]
+        self._engine.wake()
+        return record
+
+    async def decide(self, approval: str, *, allow: bool, by: str = "owner") -> ApprovalRecord:
+        """Answer an approval. Raises `NotFound`, `Conflict`."""
+        decision = Decide(approval=approval, decision="allow" if allow else "deny", by=by)
+        record: ApprovalRecord = (await self._storage.commit(decision))[0]
+        self._engine.wake()
+        return record
+
+    async def speak(self, session: str, text: str) -> str | None:
+        """Say words to a session whose run is under way. The task that will read them, or None if there is none."""
+        task: str | None = (await self._storage.commit(Speak(session=session, text=text)))[0]
+        return task

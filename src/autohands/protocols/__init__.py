@@ -1,0 +1,1 @@
+"""Data and interfaces only: the words that every other part speaks."""

@@ -1,0 +1,77 @@
+"""A durable request for work."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeAlias
+
+from msgspec import Struct
+
+from autohands.protocols.context import Labels
+
+TaskState: TypeAlias = Literal[
+    "delayed", "blocked", "ready", "running", "waiting", "paused", "done", "failed", "cancelled", "dead"
+]
+END_STATES: tuple[TaskState, ...] = ("done", "failed", "cancelled", "dead")
+Consent: TypeAlias = Literal["ask", "workspace", "deny"]
+PRIORITIES: dict[str, int] = {"low": -10, "normal": 0, "high": 10, "urgent": 60}
+
+
+class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A request for work, as it is submitted.
+
+    `session` is a name (the same name continues the same conversation) or an id; without one a new session is made.
+    `priority` is a name of `PRIORITIES` or an integer from -60 to 60, one step being worth a minute of waiting.
+    `not_before` and `deadline` are UTC ms. `consent` says what becomes of a call that needs a person: `ask` one,
+    `workspace` allows effects inside the workspace, `deny` when nobody is there. Money is integer micro-USD.
+    """
+
+    prompt: str = ""
+    payload: dict[str, Any] | None = None
+    kind: str = "agent"
+    agent: str = "general"
+    model: str | None = None
+    session: str | None = None
+    workspace: str | None = None
+    queue: str = "default"
+    priority: int | str = 0
+    not_before: int | None = None
+    deadline: int | None = None
+    source: str = "api"
+    reply_address: str | None = None
+    idempotency_key: str | None = None
+    correlation: str | None = None
+    parent: str | None = None
+    principal: str = "owner"
+    labels: Labels = Labels()
+    consent: Consent = "ask"
+    max_turns: int | None = None
+    max_attempts: int = 5
+    budget_micro_usd: int | None = None
+    record: str | None = None
+    id: str = ""
+
+
+class TaskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A task as it is stored: the request, and where it stands. Times are UTC ms, `seq` is the order of acceptance."""
+
+    id: str
+    seq: int
+    state: TaskState
+    session: str
+    task: Task
+    attempt: int = 0
+    reason: str | None = None
+    control: str | None = None
+    error: str | None = None
+    text: str | None = None
+    root: str = ""
+    turns: int = 0
+    run_at: int = 0
+    created: int = 0
+    updated: int = 0
+    ended: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it has reached one of its four end states."""
+        return self.state in END_STATES

@@ -1,0 +1,1 @@
+"""When things run: what waits, and the loop that takes it up."""

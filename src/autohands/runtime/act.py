@@ -1,0 +1,189 @@
+"""The acting half of a turn: each call is allowed, asked about or denied, and becomes one recorded step."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from autohands.protocols.context import Parked, Wait
+from autohands.protocols.errors import ToolError
+from autohands.protocols.events import ToolFinished, ToolOutput, ToolStarted
+from autohands.protocols.guard import Allow, Ask, Deny
+from autohands.protocols.messages import ToolCall
+from autohands.protocols.storage import RecordStep, Step
+from autohands.protocols.tool import ToolResult
+from autohands.runtime.around import carry_out
+from autohands.runtime.toolbox import Checked
+
+if TYPE_CHECKING:
+    from autohands.core.context import ExecutionContext
+    from autohands.runtime.history import Turn
+    from autohands.runtime.run import Parts
+
+UNKNOWN = (
+    "outcome_unknown: this call had begun when the program stopped, and nobody knows how far it came; "
+    "check before repeating it"
+)
+
+
+class Admitted(msgspec.Struct, frozen=True):
+    """A call that may run now."""
+
+    index: int
+    checked: Checked
+    ctx: ExecutionContext
+
+
+class Act:
+    """Runs the open calls of one turn: reads side by side, effects one by one in the order asked."""
+
+    def __init__(self, parts: Parts, turn: Turn) -> None:
+        self._parts = parts
+        self._turn = turn
+        self._results = turn.results
+        self._waits: list[Wait] = []
+        self._side_by_side = asyncio.Semaphore(parts.limits.parallel)
+        self.denied: list[ToolCall] = []
+
+    async def run(self) -> list[ToolResult | None]:
+        """The results, in the order asked.
+
+        Raises:
+            Parked: A call waits for a person or a signal; its siblings are recorded.
+        """
+        admitted = [
+            each
+            for index, call in enumerate(self._turn.reply.tool_calls, 1)
+            if self._results[index - 1] is None and (each := await self._admit(index, call))
+        ]
+        for group in _groups(admitted):
+            if self._waits and not group[0].checked.repeatable:
+                continue  # effects keep their order: one that waits holds back those behind it
+            await self._run_group(group)
+        if self._waits:
+            raise Parked(*self._waits)
+        return self._results
+
+    async def _run_group(self, group: Sequence[Admitted]) -> None:
+        if len(group) == 1:
+            await self._run_one(group[0])
+            return
+        async with asyncio.TaskGroup() as tasks:
+            for each in group:
+                tasks.create_task(self._run_one(each))
+
+    async def _admit(self, index: int, call: ToolCall) -> Admitted | None:
+        """Decide about one call; what does not run gets its result here."""
+        try:
+            checked = self._parts.toolbox.check(call)
+        except ToolError as error:
+            self._refuse(index, call, error.text)
+            return None
+        ctx = self._parts.context_for(self._turn.number, index, lambda text: self._show(index, text))
+        if (step := self._turn.steps.get(index)) and step.status == "started":
+            await self._settle(index, checked, ctx, step)
+            return None
+        verdict = await self._parts.toolbox.judge(checked, ctx)
+        if isinstance(verdict, Allow):
+            return Admitted(index, checked, ctx)
+        if isinstance(verdict, Ask):
+            answer = await self._parts.approvals.answer(self._turn.number, index, checked, verdict, ctx)
+            if isinstance(answer, Wait):
+                self._waits.append(answer)
+                return None
+            if answer.allowed:
+                return Admitted(index, checked, ctx)
+            verdict = Deny(answer.reason)
+        self._deny(index, call, verdict.reason)
+        return None
+
+    async def _settle(self, index: int, checked: Checked, ctx: ExecutionContext, step: Step) -> None:
+        """An effect that had begun when the program stopped: its outcome if the tool can tell, else unknown."""
+        result: ToolResult | None = None
+        if step.input_hash == checked.digest:
+            try:
+                result = await checked.tool.reconcile(ctx, ctx.scope.key, checked.arguments)
+            except ToolError:
+                result = None
+        status: Literal["done", "failed", "unknown"] = "unknown" if result is None else _status(result)
+        self._record(index, checked.call, result or ToolResult(UNKNOWN, failed=True), status)
+
+    async def _run_one(self, each: Admitted) -> None:
+        index, checked = each.index, each.checked
+        started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
+        if checked.repeatable:
+            self._parts.lease.emit(started)
+        else:
+            intent = self._step(index, checked.call.name, "started", None, checked.digest)
+            await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
+        try:
+            async with self._side_by_side:
+                result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
+        except Parked as parked:
+            self._waits.extend(parked.waits)
+            return
+        self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
+
+    def _record(
+        self,
+        index: int,
+        call: ToolCall,
+        result: ToolResult,
+        status: Literal["done", "failed", "unknown", "denied"],
+        digest: bytes | None = None,
+    ) -> None:
+        kept: Literal["done", "failed", "unknown"] = "failed" if status == "denied" else status
+        self._results[index - 1] = result
+        self._parts.lease.note(
+            self._step(index, call.name, kept, msgspec.json.encode(result), digest),
+            ToolFinished(turn=self._turn.number, index=index, call_id=call.id, name=call.name, status=status),
+        )
+
+    def _step(
+        self,
+        index: int,
+        name: str,
+        status: Literal["started", "done", "failed", "unknown"],
+        output: bytes | None,
+        digest: bytes | None,
+    ) -> Step:
+        now = self._parts.now()
+        return Step(
+            turn=self._turn.number,
+            index=index,
+            kind="tool",
+            name=name,
+            status=status,
+            output=output,
+            idempotent=digest is None,
+            input_hash=digest,
+            started=now,
+            ended=None if status == "started" else now,
+        )
+
+    def _refuse(self, index: int, call: ToolCall, text: str) -> None:
+        self._record(index, call, ToolResult(text, failed=True), "failed")
+
+    def _deny(self, index: int, call: ToolCall, reason: str) -> None:
+        self.denied.append(call)
+        self._record(index, call, ToolResult(f"denied: {reason}", failed=True), "denied")
+
+    def _show(self, index: int, text: str) -> None:
+        self._parts.lease.emit(ToolOutput(turn=self._turn.number, index=index, text=text))
+
+
+def _groups(admitted: Sequence[Admitted]) -> Iterator[list[Admitted]]:
+    """Runs of reads together, each effect alone."""
+    for is_read, group in groupby(admitted, key=lambda each: each.checked.effect == "read"):
+        if is_read:
+            yield list(group)
+        else:
+            yield from ([each] for each in group)
+
+
+def _status(result: ToolResult) -> Literal["done", "failed"]:
+    return "failed" if result.failed else "done"

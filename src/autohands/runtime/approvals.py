@@ -1,0 +1,96 @@
+"""What becomes of a call that a guard wants a person to see."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from autohands.protocols.context import Wait
+from autohands.protocols.errors import ToolError
+from autohands.protocols.events import ApprovalRequested
+from autohands.protocols.guard import Ask
+from autohands.protocols.storage import ApprovalRecord, AskApproval, Lease
+from autohands.protocols.task import Consent
+from autohands.sdk.identity import new_id, now_ms
+
+if TYPE_CHECKING:
+    from autohands.core.context import ExecutionContext
+    from autohands.runtime.toolbox import Checked
+
+NOBODY = "nobody is there to approve it: {reason}. Use --yes, a policy rule, or a terminal"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Yes or no, and why."""
+
+    allowed: bool
+    reason: str = ""
+
+
+class Approvals:
+    """The approvals of one task. Each is bound to the bytes of one call, is used once and survives a restart."""
+
+    def __init__(self, lease: Lease, consent: Consent, known: list[ApprovalRecord], expire_seconds: float) -> None:
+        self._lease = lease
+        self._consent = consent
+        self._known = {(record.turn, record.index): record for record in known}
+        self._expire_seconds = expire_seconds
+
+    async def answer(self, turn: int, index: int, checked: Checked, ask: Ask, ctx: ExecutionContext) -> Answer | Wait:
+        """The answer that stands, or the wait for one."""
+        if record := self._known.get((turn, index)):
+            return _read(record, checked.digest)
+        if self._consent == "workspace" and not ask.protected:
+            return Answer(allowed=True)
+        if self._consent != "ask":
+            return Answer(allowed=False, reason=NOBODY.format(reason=ask.reason))
+        return await self._request(turn, index, checked, ask, ctx)
+
+    async def _request(self, turn: int, index: int, checked: Checked, ask: Ask, ctx: ExecutionContext) -> Wait:
+        try:
+            preview = await checked.tool.preview(ctx, checked.arguments)
+        except ToolError as error:
+            preview = f"(no preview: {error.text})"
+        now = now_ms()
+        record = ApprovalRecord(
+            id=new_id("apr"),
+            task=self._lease.record.id,
+            turn=turn,
+            index=index,
+            tool=checked.call.name,
+            effect=checked.effect,
+            preview=preview,
+            digest=checked.digest,
+            reason=ask.reason,
+            created=now,
+            expires=now + int(self._expire_seconds * 1000),
+        )
+        event = ApprovalRequested(
+            approval=record.id,
+            turn=turn,
+            index=index,
+            call=checked.call,
+            effect=checked.effect,
+            preview=preview,
+            reason=ask.reason,
+        )
+        await self._lease.commit(AskApproval(approval=record), event=event)
+        self._known[turn, index] = record
+        return _wait(record)
+
+
+def _read(record: ApprovalRecord, digest: bytes) -> Answer | Wait:
+    if record.digest != digest:
+        return Answer(allowed=False, reason="approval_stale: the call is not the one that was shown")
+    if record.state == "allow":
+        return Answer(allowed=True)
+    if record.state == "deny":
+        return Answer(allowed=False, reason=f"{record.by or 'a person'} said no")
+    if record.state == "expired" or (record.expires is not None and record.expires <= now_ms()):
+        return Answer(allowed=False, reason="nobody answered in time")
+    return _wait(record)
+
+
+def _wait(record: ApprovalRecord) -> Wait:
+    return Wait("approval", record.id, record.expires)

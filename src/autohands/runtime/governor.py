@@ -1,0 +1,138 @@
+"""Money: each model call reserves its worst case before it is made, and is settled after."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from msgspec import Struct
+
+from autohands.protocols.errors import AutoHandsError, ProviderError
+from autohands.protocols.events import BudgetReserved, BudgetSettled
+from autohands.protocols.messages import Usage
+from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request
+from autohands.protocols.storage import Change, Lease, Reserve, Settle
+
+# An unknown price counts as a dear one, so that a cap still ends a run. Micro-USD per million tokens.
+UNKNOWN_INPUT_PRICE = 10_000_000
+UNKNOWN_OUTPUT_PRICE = 40_000_000
+CHARACTERS_PER_TOKEN = 3
+
+
+class Caps(Struct, frozen=True):
+    """Limits in micro-USD; None is no limit."""
+
+    run: int | None = None
+    day: int | None = None
+
+
+def cost(model: ModelInfo, usage: Usage) -> int:
+    """What a call costs, in micro-USD, rounded up."""
+    input_price = UNKNOWN_INPUT_PRICE if model.input_price is None else model.input_price
+    output_price = UNKNOWN_OUTPUT_PRICE if model.output_price is None else model.output_price
+    read_price = input_price if model.cache_read_price is None else model.cache_read_price
+    write_price = input_price if model.cache_write_price is None else model.cache_write_price
+    plain = max(usage.input - usage.cache_read - usage.cache_write, 0)
+    total = (
+        plain * input_price
+        + usage.cache_read * read_price
+        + usage.cache_write * write_price
+        + usage.output * output_price
+    )
+    return -(-total // 1_000_000)
+
+
+class Purse:
+    """What one run may spend. Changes that need no barrier of their own wait in `pending` for the next one."""
+
+    def __init__(self, lease: Lease, model: ModelInfo, caps: Caps, spent: int) -> None:
+        self._lease = lease
+        self._model = model
+        self._caps = caps
+        self._calls = 0
+        self.spent = spent
+        self.turn = 0
+        self.pending: list[Change] = []
+
+    def take_pending(self) -> list[Change]:
+        """The waiting changes, for the commit that comes next."""
+        pending, self.pending = self.pending, []
+        return pending
+
+    async def reserve(self, request: Request, characters: int) -> str:
+        """Put the worst case aside: a barrier, which makes earlier steps durable too. Returns the reservation's key.
+
+        Raises:
+            ProviderError: A cap forbids the call (`kind="budget"`).
+        """
+        usage = Usage(input=characters // CHARACTERS_PER_TOKEN + 1, output=request.max_output_tokens or 0)
+        amount = cost(self._model, usage)
+        self._calls += 1
+        key = f"{self._lease.record.id}:{self._lease.attempt}:{self.turn}:{self._calls}"
+        changes = [
+            *self.take_pending(),
+            Reserve(key=key, micro_usd=amount, run_cap=self._caps.run, day_cap=self._caps.day),
+        ]
+        granted = (await self._lease.commit(*changes))[-1]
+        if not granted:
+            raise ProviderError(
+                f"the budget does not allow this call of up to {amount / 1e6:.4f} USD; "
+                f"{self.spent / 1e6:.4f} USD are spent",
+                kind="budget",
+                hint="raise --budget or [budget] run and day",
+            )
+        self._lease.emit(BudgetReserved(turn=self.turn, micro_usd=amount))
+        return key
+
+    def settle(self, key: str, usage: Usage) -> None:
+        """Replace a reservation by the true cost, with the next barrier. Until then the worst case counts."""
+        amount = cost(self._model, usage)
+        self.spent += amount
+        self.pending.append(Settle(key=key, micro_usd=amount, usage=usage, model=self._model.name))
+        self._lease.emit(BudgetSettled(turn=self.turn, micro_usd=amount, run_micro_usd=self.spent))
+
+
+class Metered:
+    """A provider whose every attempt is reserved and settled."""
+
+    def __init__(self, provider: LLMProvider, purse: Purse) -> None:
+        self._provider = provider
+        self._purse = purse
+        self.characters = 0
+
+    @property
+    def name(self) -> str:
+        """The wrapped provider's."""
+        return self._provider.name
+
+    @property
+    def default_model(self) -> str | None:
+        """The wrapped provider's."""
+        return self._provider.default_model
+
+    @property
+    def available(self) -> bool:
+        """The wrapped provider's."""
+        return self._provider.available
+
+    def describe(self, model: str) -> ModelInfo:
+        """The wrapped provider's."""
+        return self._provider.describe(model)
+
+    async def models(self) -> list[ModelInfo]:
+        """The wrapped provider's."""
+        return await self._provider.models()
+
+    async def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off keeps its reservation."""
+        key = await self._purse.reserve(request, self.characters)
+        silent = True
+        try:
+            async for delta in self._provider.stream(request):
+                silent = False
+                if isinstance(delta, Replied):
+                    self._purse.settle(key, delta.reply.usage)
+                yield delta
+        except AutoHandsError:
+            if silent:
+                self._purse.settle(key, Usage())
+            raise

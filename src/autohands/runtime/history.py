@@ -1,0 +1,119 @@
+"""A session's messages, folded from recorded steps: the same steps give the same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from autohands.protocols.messages import Message, Reply, Text, ToolCall, ToolReturn, user
+from autohands.protocols.storage import Step, Word
+from autohands.protocols.tool import ToolResult
+
+GO_ON = "Your last answer was cut short or empty. Go on exactly where it stopped."
+INTERRUPTED = "interrupted: the call did not finish and its outcome was not recorded"
+
+_REPLY = msgspec.json.Decoder(Reply)
+_RESULT = msgspec.json.Decoder(ToolResult)
+_MESSAGES = msgspec.json.Decoder(tuple[Message, ...])
+
+
+def is_cut_short(reply: Reply) -> bool:
+    """Whether a reply without tool calls is no answer: out of tokens, or nothing said."""
+    if reply.tool_calls or reply.stop == "pause":
+        return False
+    return reply.stop == "length" or not reply.message.text.strip()
+
+
+def tool_return(call: ToolCall, result: ToolResult) -> ToolReturn:
+    """A tool's result as the answer to its call."""
+    return ToolReturn(call.id, result.text, result.images, result.failed)
+
+
+class History:
+    """What a session has said so far, ready to be sent.
+
+    `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self.tasks: set[str] = set()
+
+    def open(self, messages: Iterable[Message]) -> None:
+        """What a task begins with."""
+        self.messages.extend(messages)
+
+    def hear(self, words: Iterable[str]) -> None:
+        """Words said meanwhile, read before the next turn."""
+        if texts := [Text(word) for word in words]:
+            self.messages.append(Message("user", tuple(texts)))
+
+    def reply(self, reply: Reply) -> None:
+        """The model's answer. An empty one is left out, because no vendor takes an empty message back."""
+        if reply.message.parts:
+            self.messages.append(reply.message)
+
+    def go_on(self) -> None:
+        """The model is asked to go on after an answer that was cut short."""
+        self.messages.append(user(GO_ON))
+
+    def results(self, calls: Sequence[ToolCall], results: Sequence[ToolResult | None]) -> None:
+        """The results of a turn's calls, in the order asked; None was interrupted."""
+        parts = tuple(
+            tool_return(call, result or ToolResult(INTERRUPTED, failed=True))
+            for call, result in zip(calls, results, strict=True)
+        )
+        if parts:
+            self.messages.append(Message("tool", parts))
+
+
+class Turn(msgspec.Struct):
+    """One turn as it was recorded: the reply, and a result for each call that has one."""
+
+    number: int
+    reply: Reply
+    steps: dict[int, Step]
+
+    def result(self, index: int) -> ToolResult | None:
+        """The recorded result of call `index` (from 1), or None while it is open."""
+        step = self.steps.get(index)
+        return _RESULT.decode(step.output) if step and step.output and step.status != "started" else None
+
+    @property
+    def results(self) -> list[ToolResult | None]:
+        """The results in the order of the calls."""
+        return [self.result(index) for index in range(1, len(self.reply.tool_calls) + 1)]
+
+
+def read_turns(steps: Iterable[Step]) -> tuple[tuple[Message, ...] | None, list[Turn]]:
+    """The opening (None before it was recorded) and the turns of a task's steps."""
+    opening: tuple[Message, ...] | None = None
+    turns: dict[int, Turn] = {}
+    for step in sorted(steps, key=lambda each: (each.turn, each.index)):
+        if step.kind == "opening" and step.output:
+            opening = _MESSAGES.decode(step.output)
+        elif step.kind == "model" and step.output:
+            turns[step.turn] = Turn(step.turn, _REPLY.decode(step.output), {})
+        elif step.kind == "tool" and step.turn in turns:
+            turns[step.turn].steps[step.index] = step
+    return opening, list(turns.values())
+
+
+def fold(history: History, steps: Sequence[Step], words: Sequence[Word], *, ended: bool) -> list[Turn]:
+    """Add a task's recorded part to `history` and return its turns.
+
+    Of a task that has not `ended`, a last turn with open calls is left without its results: they are still to come. A
+    last reply that was cut short is left as it is: `Run.finish` decides again.
+    """
+    opening, turns = read_turns(steps)
+    history.open(opening or ())
+    for position, turn in enumerate(turns):
+        history.hear(word.text for word in words if word.turn == turn.number)
+        history.reply(turn.reply)
+        last = position == len(turns) - 1
+        if turn.reply.tool_calls and (ended or not last or None not in turn.results):
+            history.results(turn.reply.tool_calls, turn.results)
+        elif is_cut_short(turn.reply) and not last:
+            history.go_on()
+    return turns

@@ -1,0 +1,58 @@
+"""`provider/model`: which provider and which model a task means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from autohands.core.registry import Snapshot
+from autohands.protocols.errors import BadRequest, ProviderError
+from autohands.protocols.provider import LLMProvider
+
+PREFERRED = ("anthropic", "openai", "gemini", "ark")
+NO_MODEL = "no model: no provider has a key, and none is configured"
+NO_MODEL_HINT = (
+    "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or pass --model provider/model, or set `model` in config.toml; "
+    "`autohands demo` needs none"
+)
+
+
+class Choice(Struct, frozen=True):
+    """A provider and its own name for the model."""
+
+    provider: LLMProvider
+    model: str
+
+    @property
+    def name(self) -> str:
+        """`provider/model`."""
+        return f"{self.provider.name}/{self.model}"
+
+
+def choose_model(names: Iterable[str | None], providers: Snapshot[LLMProvider]) -> Choice:
+    """The first of `names` that is set, else the default of the first provider that can be asked.
+
+    Raises:
+        BadRequest: The name is not `provider/model`. NotFound: No such provider. ProviderError: No model at all.
+    """
+    for name in names:
+        if name:
+            return _named(name, providers)
+    for known in (*PREFERRED, *(name for name in providers if name not in PREFERRED)):
+        if known in providers and (provider := providers.get(known)).available and provider.default_model:
+            return Choice(provider, provider.default_model)
+    raise ProviderError(NO_MODEL, kind="auth", hint=NO_MODEL_HINT)
+
+
+def _named(name: str, providers: Snapshot[LLMProvider]) -> Choice:
+    prefix, slash, model = name.partition("/")
+    if not slash:
+        raise BadRequest(
+            f"the model {name!r} names no provider", hint=f"write provider/model; providers: {', '.join(providers)}"
+        )
+    provider = providers.get(prefix)
+    model = model or provider.default_model or ""
+    if not model:
+        raise BadRequest(f"{prefix} has no default model", hint=f"write {prefix}/MODEL")
+    return Choice(provider, model)

@@ -1,0 +1,245 @@
+"""One execution of a task: what the agent loop asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from autohands.protocols.errors import ProviderError
+from autohands.protocols.events import Reason, ReplyFinished, RetryScheduled, TextDelta, ThinkingDelta, TurnStarted
+from autohands.protocols.messages import Reply, ToolCall
+from autohands.protocols.provider import LLMProvider, Request, Retrying, TextPiece, ThinkingPiece
+from autohands.protocols.storage import Change, Finish, Lease, ReadWords, Step, Storage
+from autohands.protocols.task import TaskState
+from autohands.runtime.act import Act
+from autohands.runtime.approvals import Approvals
+from autohands.runtime.context import ContextBuilder
+from autohands.runtime.governor import Metered, Purse
+from autohands.runtime.history import History, Turn, is_cut_short
+from autohands.runtime.toolbox import Toolbox
+from autohands.sdk.identity import now_ms
+
+if TYPE_CHECKING:
+    from autohands.core.context import ExecutionContext
+
+MAX_CUT_SHORT = 3
+MAX_DENIED_TURNS = 3
+_ENCODER = msgspec.json.Encoder()
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """How a run ended."""
+
+    reason: Reason
+    text: str = ""
+
+
+class RunLimits(msgspec.Struct, frozen=True):
+    """Limits of one run: turns, the deadline in UTC ms, calls side by side, bytes of a tool's output."""
+
+    turns: int = 100
+    deadline: int | None = None
+    parallel: int = 8
+    output_bytes: int = 32_768
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a run is made of: the names of its task turned into objects, once."""
+
+    lease: Lease
+    storage: Storage
+    history: History
+    builder: ContextBuilder
+    provider: LLMProvider
+    metered: Metered
+    purse: Purse
+    toolbox: Toolbox
+    approvals: Approvals
+    limits: RunLimits
+    context_for: Callable[[int, int, Callable[[str], None]], ExecutionContext]
+    now: Callable[[], int] = now_ms
+
+
+class Run:
+    """The state of one execution. `turns` are those recorded before, folded into the history already."""
+
+    def __init__(self, parts: Parts, turns: Sequence[Turn]) -> None:
+        self._parts = parts
+        self._turn = turns[-1] if turns else None
+        self._recorded = _needs_more(self._turn)
+        self._cut_short = 0
+        self._denied_turns = 0
+        self._denied: set[tuple[str, bytes]] = set()
+        self._stuck = False
+        self._characters = 0
+        self._measured = 0
+
+    @property
+    def turn(self) -> int:
+        """The number of the current turn, from 1; 0 before the first."""
+        return self._turn.number if self._turn else 0
+
+    @property
+    def remaining_seconds(self) -> float | None:
+        """How long it may still take; None for ever."""
+        deadline = self._parts.limits.deadline
+        return None if deadline is None else max(deadline - self._parts.now(), 0) / 1000
+
+    def may_continue(self) -> bool:
+        """Whether another turn may begin. A recorded turn with open calls is always carried through."""
+        return self._recorded or self._limit() is None
+
+    def _limit(self) -> Reason | None:
+        if self._stuck:
+            return "denied"
+        if self.turn >= self._parts.limits.turns:
+            return "turn_limit"
+        if self._parts.limits.deadline is not None and self._parts.now() >= self._parts.limits.deadline:
+            return "time_limit"
+        return None
+
+    async def ask(self) -> Reply:
+        """The model's reply for this turn: the recorded one, or a new one, recorded."""
+        if self._recorded and self._turn:
+            self._recorded = False
+            return self._turn.reply
+        number = self.turn + 1
+        await self._listen(number)
+        request = await self._parts.builder.build(self._parts.history, self._parts.lease.record.session)
+        self._parts.purse.turn = number
+        self._parts.metered.characters = self._estimate(request)
+        self._parts.lease.emit(TurnStarted(turn=number))
+        started = self._parts.now()
+        reply = await self._stream(request, number)
+        self._record(number, reply, started)
+        return reply
+
+    async def _listen(self, number: int) -> None:
+        """Words said meanwhile join this turn."""
+        if not self._parts.lease.unread:
+            return
+        words = await self._parts.storage.words(self._parts.lease.record.id)
+        unread = [word for word in words if word.turn is None]
+        if unread:
+            self._parts.purse.pending.append(ReadWords(ids=tuple(word.id for word in unread), turn=number))
+            self._parts.history.hear(word.text for word in unread)
+
+    def _estimate(self, request: Request) -> int:
+        """Characters of the request; only what came since the last turn is counted anew."""
+        for message in request.messages[self._measured :]:
+            self._characters += len(_ENCODER.encode(message))
+        self._measured = len(request.messages)
+        return self._characters + self._parts.builder.fixed_characters
+
+    async def _stream(self, request: Request, number: int) -> Reply:
+        emit, said, thought = self._parts.lease.emit, 0, 0
+        async for delta in self._parts.provider.stream(request):
+            if isinstance(delta, TextPiece):
+                emit(TextDelta(text=delta.text, turn=number, offset=said))
+                said += len(delta.text)
+            elif isinstance(delta, ThinkingPiece):
+                emit(ThinkingDelta(text=delta.text, turn=number, offset=thought))
+                thought += len(delta.text)
+            elif isinstance(delta, Retrying):
+                emit(
+                    RetryScheduled(
+                        turn=number, attempt=delta.attempt, reason=delta.reason, delay_seconds=delta.delay_seconds
+                    )
+                )
+            else:
+                return delta.reply
+        raise ProviderError(f"{self._parts.provider.name} ended its stream without a reply", kind="broken")
+
+    def _record(self, number: int, reply: Reply, started: int) -> None:
+        step = Step(
+            turn=number,
+            index=0,
+            kind="model",
+            name=reply.model or self._parts.provider.name,
+            status="done",
+            output=_ENCODER.encode(reply),
+            usage=reply.usage,
+            started=started,
+            ended=self._parts.now(),
+        )
+        self._parts.lease.note(step, ReplyFinished(turn=number, stop=reply.stop, usage=reply.usage))
+        self._turn = Turn(number, reply, {})
+        self._parts.history.reply(reply)
+
+    async def act(self, calls: Sequence[ToolCall]) -> None:
+        """Run the calls of this turn that are still open.
+
+        Raises:
+            Parked: One waits for a person or a signal.
+        """
+        if self._turn is None:
+            return
+        act = Act(self._parts, self._turn)
+        results = await act.run()
+        self._parts.history.results(calls, results)
+        self._notice_denials(calls, act.denied)
+
+    def _notice_denials(self, calls: Sequence[ToolCall], denied: Sequence[ToolCall]) -> None:
+        """The run cannot go on where the model insists: the same denied call again, or nothing but denied calls."""
+        for call in denied:
+            key = (call.name, _ENCODER.encode(call.arguments))
+            self._stuck = self._stuck or key in self._denied
+            self._denied.add(key)
+        self._denied_turns = self._denied_turns + 1 if len(denied) == len(calls) else 0
+        self._stuck = self._stuck or self._denied_turns >= MAX_DENIED_TURNS
+
+    async def finish(self, reply: Reply) -> Ended | None:
+        """End the task with this reply, or None where there is more to come."""
+        if reply.stop == "pause":
+            return None
+        if is_cut_short(reply):
+            self._cut_short += 1
+            if self._cut_short > MAX_CUT_SHORT:
+                return await self.end("failed", error="the model's answers were empty or cut short, again and again")
+            self._parts.history.go_on()
+            return None
+        text = reply.message.text
+        if reply.stop == "refusal":
+            return await self.end("failed", text, "the model refused to answer")
+        if await self._commit(Finish(state="done", reason="done", text=text, unless_words=True)):
+            return Ended("done", text)
+        return None
+
+    async def stop(self) -> Ended:
+        """End the task at a limit."""
+        reason = self._limit() or "failed"
+        text = self._turn.reply.message.text if self._turn else ""
+        return await self.end(reason, text, LIMIT_TEXTS.get(reason, ""))
+
+    async def end(self, reason: Reason, text: str = "", error: str = "") -> Ended:
+        """End the task for `reason`."""
+        await self._commit(Finish(state=end_state(reason), reason=reason, text=text, error=error))
+        return Ended(reason, text)
+
+    async def _commit(self, finish: Change) -> bool:
+        return bool((await self._parts.lease.commit(*self._parts.purse.take_pending(), finish))[-1])
+
+
+LIMIT_TEXTS: dict[str, str] = {
+    "turn_limit": "the limit of turns is reached; raise --max-turns or [limits] turns",
+    "time_limit": "the time is over; raise [limits] time_seconds",
+    "denied": "the work cannot go on without a call that was denied",
+}
+
+
+def end_state(reason: Reason) -> TaskState:
+    """The state in which a task ends for a reason."""
+    states: dict[Reason, TaskState] = {
+        "done": "done",
+        "client_tools": "done",
+        "cancelled": "cancelled",
+        "attempts": "dead",
+    }
+    return states.get(reason, "failed")
+
+
+def _needs_more(turn: Turn | None) -> bool:
+    """Whether a recorded turn is still to be carried through: it has open calls, or it may be the last one."""
+    return turn is not None and (None in turn.results or not turn.reply.tool_calls)

@@ -1,0 +1,265 @@
+"""Turns the names in a task into objects, once, and runs the agent loop on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+from msgspec import Struct
+
+from autohands.core.context import ExecutionContext
+from autohands.core.registry import Generation
+from autohands.protocols.agent import Agent
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait
+from autohands.protocols.errors import AutoHandsError, Fenced, ProviderError, StorageUnavailable
+from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
+from autohands.protocols.guard import Guard
+from autohands.protocols.messages import Message
+from autohands.protocols.process import JobsOf, Spawn
+from autohands.protocols.provider import LLMProvider
+from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
+from autohands.protocols.task import Task
+from autohands.protocols.workspace import Workspace
+from autohands.runtime.agent_loop import run_agent
+from autohands.runtime.approvals import Approvals
+from autohands.runtime.context import ContextBuilder, opening, system_prompt
+from autohands.runtime.governor import Caps, Metered, Purse
+from autohands.runtime.history import Turn, fold
+from autohands.runtime.models import choose_model
+from autohands.runtime.retry import Retry
+from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
+from autohands.runtime.sessions import Session, SessionManager
+from autohands.runtime.toolbox import Toolbox
+from autohands.sdk.identity import now_ms
+
+logger = logging.getLogger(__name__)
+
+_REASONS: dict[str, Reason] = {"budget": "budget", "overflow": "context_unrecoverable"}
+
+
+class Shared(Struct, frozen=True, kw_only=True):
+    """What all runs share."""
+
+    workspace_of: Callable[[str], Workspace]
+    spawn: Spawn
+    jobs_of: JobsOf
+    blobs: Blobs
+    secrets: Secrets
+    models: Models
+    submit: Submit
+    recorder: Callable[[LLMProvider, str], LLMProvider]
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the configuration says about runs. Money is in micro-USD."""
+
+    model: str | None = None
+    turns: int = 100
+    time_seconds: float | None = None
+    parallel: int = 8
+    output_bytes: int = 32_768
+    run_cap: int | None = 5_000_000
+    day_cap: int | None = 20_000_000
+    approval_seconds: float = 24 * 3600.0
+
+
+class AgentRuntime:
+    """Runs claimed tasks."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        generation: Callable[[], Generation],
+        guards: tuple[Guard, ...],
+        shared: Shared,
+        settings: Settings,
+    ) -> None:
+        self._storage = storage
+        self._generation = generation
+        self._guards = guards
+        self._shared = shared
+        self._settings = settings
+        self._sessions = SessionManager(storage)
+
+    async def handle(self, lease: Lease) -> None:
+        """Carry a task as far as it goes: to its end, or to a wait. The engine's handler.
+
+        Raises:
+            CancelledError: The task was cancelled or the program stops; the engine knows which.
+            StorageUnavailable: Nothing can be recorded.
+        """
+        clean = False
+        try:
+            clean = await self._run(lease)
+        except Parked as parked:
+            await self._park(lease, parked)
+        except Fenced:
+            logger.warning("task %s runs elsewhere now", lease.record.id)
+        except StorageUnavailable:
+            raise
+        except AutoHandsError as error:
+            reason = _REASONS.get(error.kind, "failed") if isinstance(error, ProviderError) else "failed"
+            await _fail(lease, reason, error.text if error.hint is None else f"{error.text} ({error.hint})")
+        except Exception as error:  # a task's crash ends the task, not the program
+            logger.exception("task %s crashed", lease.record.id)
+            await _fail(lease, "failed", f"{type(error).__name__}: {error}")
+        finally:
+            if not clean:
+                self._sessions.forget(lease.record.session)
+
+    async def _run(self, lease: Lease) -> bool:
+        record = lease.record
+        session = await self._sessions.open(record.session, record.id, record.task.principal)
+        run = await self._prepare(lease, session)
+        limit = asyncio.timeout(run.remaining_seconds)
+        try:
+            async with limit:
+                ended = await run_agent(run)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            ended = await run.end("time_limit", error=LIMIT_TEXTS["time_limit"])
+        self._sessions.close(session, record.id)
+        return ended.reason == "done"
+
+    async def _prepare(self, lease: Lease, session: Session) -> Run:
+        """Names → objects: agent, provider, toolbox, context, budget."""
+        task, generation = lease.record.task, self._generation()
+        agent = generation.agents.get(task.agent)
+        choice = choose_model((task.model, agent.model, self._settings.model), generation.providers)
+        provider = self._shared.recorder(choice.provider, task.record) if task.record else choice.provider
+        model = choice.provider.describe(choice.model)
+        guards = (*self._guards, *generation.guards.values())
+        toolbox = Toolbox(dict(generation.tools.items()), agent.tools, guards)
+        workspace = self._shared.workspace_of(session.record.workspace)
+        purse = Purse(lease, model, self._caps(task), await self._spent(lease))
+        metered = Metered(provider, purse)
+        system = session.record.system
+        if system is None:
+            system = await system_prompt(agent, workspace)
+            purse.pending.append(FixSystem(session=session.record.id, system=system))
+        parts = Parts(
+            lease=lease,
+            storage=self._storage,
+            history=session.history,
+            builder=ContextBuilder(agent, model, system, toolbox.schemas),
+            provider=Retry(metered),
+            metered=metered,
+            purse=purse,
+            toolbox=toolbox,
+            approvals=await self._approvals(lease),
+            limits=self._limits(task, agent),
+            context_for=self._contexts(lease, session, workspace),
+        )
+        return Run(parts, await self._begin(lease, session, choice.name))
+
+    async def _begin(self, lease: Lease, session: Session, model: str) -> list[Turn]:
+        """Tell that it begins or goes on, and fold what was recorded before."""
+        record, turns = lease.record, []
+        steps = await self._storage.steps(record.id) if lease.attempt > 1 else []
+        if steps:
+            turns = fold(session.history, steps, await self._storage.words(record.id), ended=False)
+        if lease.attempt > 1:
+            lease.emit(RunResumed(attempt=lease.attempt))
+        else:
+            lease.emit(RunStarted(agent=record.task.agent, model=model, workspace=session.record.workspace))
+        if not any(step.kind == "opening" for step in steps):
+            messages = opening(record.task)
+            session.history.open(messages)
+            lease.note(_opening_step(messages))
+        return turns
+
+    def _contexts(
+        self, lease: Lease, session: Session, workspace: Workspace
+    ) -> Callable[[int, int, Callable[[str], None]], ExecutionContext]:
+        """Makes the context of one call from turn, index and a place for its progress."""
+        record, shared = lease.record, self._shared
+
+        async def wait(key: str) -> dict[str, object]:
+            return await wait_for_signal(self._storage, record.id, key)
+
+        services = Services(
+            workspace=workspace,
+            spawn=shared.spawn,
+            jobs=shared.jobs_of(record.session),
+            blobs=shared.blobs,
+            secrets=shared.secrets,
+            models=shared.models,
+            submit=shared.submit,
+            wait=wait,
+        )
+        scope = Scope(
+            task=record.id,
+            session=record.session,
+            agent=record.task.agent,
+            principal=record.task.principal,
+            source=record.task.source,
+            attempt=lease.attempt,
+            labels=record.task.labels,
+            deadline=record.task.deadline,
+        )
+        whole = ExecutionContext(scope, services, data=session.data)
+        return lambda turn, index, progress: whole.child(turn=turn, index=index, progress=progress)
+
+    def _limits(self, task: Task, agent: Agent) -> RunLimits:
+        deadline = task.deadline
+        if self._settings.time_seconds is not None:
+            own = now_ms() + int(self._settings.time_seconds * 1000)
+            deadline = own if deadline is None else min(own, deadline)
+        turns = task.max_turns or agent.max_turns or self._settings.turns
+        return RunLimits(turns, deadline, self._settings.parallel, self._settings.output_bytes)
+
+    def _caps(self, task: Task) -> Caps:
+        run = self._settings.run_cap if task.budget_micro_usd is None else task.budget_micro_usd
+        return Caps(run, self._settings.day_cap)
+
+    async def _spent(self, lease: Lease) -> int:
+        fresh = lease.attempt == 1 and lease.record.task.parent is None
+        return 0 if fresh else await self._storage.spent(lease.record.id)
+
+    async def _approvals(self, lease: Lease) -> Approvals:
+        known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
+        return Approvals(lease, lease.record.task.consent, known, self._settings.approval_seconds)
+
+    async def _park(self, lease: Lease, parked: Parked) -> None:
+        waits = tuple(f"{wait.kind}:{wait.key}" for wait in parked.waits)
+        until = min((wait.until for wait in parked.waits if wait.until is not None), default=None)
+        reason = parked.waits[0].kind
+        await lease.commit(Park(reason=reason, waits=waits, until=until), event=TaskWaiting(reason=reason, waits=waits))
+
+
+async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, object]:
+    """The payload of a task's signal.
+
+    Raises:
+        Parked: There is none yet.
+    """
+    signals = await storage.signals(task)
+    if key in signals:
+        return signals[key]
+    kind, _, name = key.partition(":")
+    raise Parked(Wait(kind if name else "signal", name or key))
+
+
+async def _fail(lease: Lease, reason: Reason, error: str) -> None:
+    finish: Change = Finish(state=end_state(reason), reason=reason, error=error)
+    try:
+        await lease.commit(finish)
+    except Fenced:
+        logger.warning("task %s runs elsewhere now", lease.record.id)
+
+
+def _opening_step(messages: tuple[Message, ...]) -> Step:
+    now = now_ms()
+    return Step(
+        turn=0,
+        index=0,
+        kind="opening",
+        name="opening",
+        status="done",
+        output=msgspec.json.encode(messages),
+        started=now,
+        ended=now,
+    )

@@ -1,0 +1,97 @@
+"""A run's tools: the schemas in a stable order, the checks before a call, and what the guards say."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from autohands.protocols.context import ToolContext
+from autohands.protocols.errors import ToolError
+from autohands.protocols.guard import Allow, Ask, Deny, Guard, Verdict
+from autohands.protocols.messages import ToolCall
+from autohands.protocols.provider import ToolSchema
+from autohands.protocols.tool import Arguments, Effect, Tool
+
+logger = logging.getLogger(__name__)
+
+GUARD_SECONDS = 10.0
+_CANONICAL = msgspec.json.Encoder(order="sorted")
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """A call that could run: its tool, its arguments converted, its effect."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: Arguments
+    effect: Effect
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a crash in mid-call may be answered by calling again."""
+        return self.effect in ("read", "idempotent")
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 over tool, version and arguments: what a recorded intent and an approval are bound to."""
+        payload = _CANONICAL.encode([self.tool.schema.name, self.tool.version, self.call.arguments])
+        return hashlib.sha256(payload).digest()
+
+
+class Toolbox:
+    """The tools an agent may use, under the guards in force."""
+
+    def __init__(self, tools: Mapping[str, Tool], patterns: Sequence[str], guards: Sequence[Guard]) -> None:
+        self._tools = {
+            name: tools[name] for name in sorted(tools) if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+        self._guards = tuple(guards)
+        self.schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in self._tools.values())
+
+    def find(self, name: str) -> Tool:
+        """The tool of that name. Raises `ToolError` with the nearest names."""
+        if tool := self._tools.get(name):
+            return tool
+        from difflib import get_close_matches
+
+        near = get_close_matches(name.lower(), self._tools, 3) or list(self._tools)
+        raise ToolError(f"unknown_tool: there is no tool `{name}`; did you mean {', '.join(near[:8])}?")
+
+    def check(self, call: ToolCall) -> Checked:
+        """Find the tool and convert the arguments.
+
+        Raises:
+            ToolError: No such tool, or arguments that it does not take.
+        """
+        if call.invalid is not None:
+            raise ToolError(f"invalid_arguments: {call.invalid}; send the call again with a complete JSON object")
+        tool = self.find(call.name)
+        arguments = tool.validate(call.arguments)
+        return Checked(call, tool, arguments, tool.effect(arguments))
+
+    async def judge(self, checked: Checked, ctx: ToolContext) -> Verdict:
+        """The strictest answer of all guards. One that raises or does not answer in time denies."""
+        verdict: Verdict = Allow()
+        for guard in self._guards:
+            answer = await _ask_guard(guard, checked, ctx)
+            if isinstance(answer, Deny):
+                return answer
+            if isinstance(answer, Ask) and not (isinstance(verdict, Ask) and verdict.protected):
+                verdict = answer
+        return verdict
+
+
+async def _ask_guard(guard: Guard, checked: Checked, ctx: ToolContext) -> Verdict:
+    try:
+        async with asyncio.timeout(GUARD_SECONDS):
+            return await guard(checked.tool, checked.call, ctx)
+    except TimeoutError:
+        return Deny(f"a guard gave no answer within {GUARD_SECONDS:g} s")
+    except Exception as error:  # a guard is foreign code, and a broken guard is a closed door
+        logger.exception("a guard failed on %s", checked.call.name)
+        return Deny(f"a guard failed: {type(error).__name__}: {error}")
