@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
-from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Engine, Journal, Speak, Storage
-from autohands.protocols.task import Task, TaskRecord
+import msgspec
+
+from autohands.protocols.events import Event, Unknown
+from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Engine, Journal, Redo, Speak, Storage
+from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.runloop.queue import TaskQueue
+
+_EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
 
 class RunLoopBridge:
@@ -39,7 +45,26 @@ class RunLoopBridge:
         self._engine.wake()
         return record
 
+    async def resume(self, task: str, queue: str, consent: Consent | None = None) -> TaskRecord:
+        """Move a task that is not done to `queue` and make it ready. Raises `NotFound`, `Conflict`."""
+        record: TaskRecord = (await self._storage.commit(Redo(task=task, queue=queue, consent=consent)))[0]
+        self._engine.wake()
+        return record
+
     async def speak(self, session: str, text: str) -> str | None:
         """Say words to a session whose run is under way. The task that will read them, or None if there is none."""
         task: str | None = (await self._storage.commit(Speak(session=session, text=text)))[0]
         return task
+
+
+def decode_event(data: bytes) -> Event | Unknown:
+    """An event from its JSON; one of a newer program comes as `Unknown`.
+
+    Raises:
+        msgspec.DecodeError: It is no event at all.
+    """
+    try:
+        return _EVENT.decode(data)
+    except msgspec.ValidationError:
+        raw: dict[str, Any] = msgspec.json.decode(data)
+        return Unknown(str(raw.get("type")), raw)

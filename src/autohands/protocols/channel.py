@@ -11,7 +11,7 @@ from autohands.protocols.messages import BlobRef
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
-    """What somebody said. `id` is the channel's own, so that a repeated delivery is harmless; `peer` who, `thread` where."""
+    """What somebody said. The channel's own `id` makes a repeated delivery harmless; `peer` is who, `thread` where."""
 
     id: str
     peer: str

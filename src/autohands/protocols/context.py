@@ -13,7 +13,7 @@ from autohands.protocols.workspace import Workspace
 
 if TYPE_CHECKING:
     from autohands.protocols.provider import LLMProvider
-    from autohands.protocols.task import Task
+    from autohands.protocols.task import Task, TaskRecord
 
 Integrity: TypeAlias = Literal["owner", "agent", "untrusted"]
 
@@ -92,7 +92,7 @@ class Secrets(Protocol):
         ...
 
 
-Submit: TypeAlias = "Callable[[Task], Awaitable[Task]]"
+Submit: TypeAlias = "Callable[[Task], Awaitable[TaskRecord]]"
 WaitFor: TypeAlias = Callable[[str], Awaitable[dict[str, Any]]]
 
 
@@ -186,7 +186,7 @@ class ToolContext(Protocol):
         """Show more of the output while the call runs."""
         ...
 
-    async def submit(self, task: Task) -> Task:
+    async def submit(self, task: Task) -> TaskRecord:
         """Submit a task as this call's child; after a restart the same call submits it only once."""
         ...
 

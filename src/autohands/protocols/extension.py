@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -17,9 +17,6 @@ from autohands.protocols.process import Spawn
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.skill import SkillLoader
 from autohands.protocols.tool import Tool
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
@@ -99,7 +96,8 @@ class Host(Protocol):
         ...
 
 
-HttpFactory: TypeAlias = "Callable[[], ClientSession]"
+# The session is aiohttp's, but this package knows no library: `sdk/http.py` gives it its type.
+HttpFactory: TypeAlias = Callable[[], Any]
 Setup: TypeAlias = Callable[[Host, Any], AsyncIterator[None]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
@@ -115,4 +115,13 @@ class LLMProvider(Protocol):
             RetryableError: A passing fault.
             ProviderError: A final one.
         """
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """A provider that can write down what another one says, to play it again."""
+
+    def recording(self, provider: LLMProvider, file: str) -> LLMProvider:
+        """`provider`, with each request and reply appended to `file` as a JSON line."""
         ...

@@ -14,7 +14,7 @@ from msgspec import Struct
 from autohands.protocols.events import Durable, Fleeting, Reason
 from autohands.protocols.messages import Usage
 from autohands.protocols.process import JobRow
-from autohands.protocols.task import Task, TaskRecord, TaskState
+from autohands.protocols.task import Consent, Task, TaskRecord, TaskState
 
 StepStatus: TypeAlias = Literal["started", "done", "failed", "unknown"]
 
@@ -130,9 +130,18 @@ class Signal(Struct, frozen=True, kw_only=True):
 
 
 class Redo(Struct, frozen=True, kw_only=True):
-    """Make a failed, dead or orphaned task ready again, from its recorded steps. Result: its `TaskRecord`."""
+    """Take a task that is not done into `queue`, to go on from its recorded steps. Result: its `TaskRecord`.
+
+    One that failed or is dead becomes ready again; one that waits stays waiting, unless its wait is over. `consent`
+    replaces the task's own.
+
+    Raises:
+        Conflict: It is done or cancelled, or a living executor runs it.
+    """
 
     task: str
+    queue: str | None = None
+    consent: Consent | None = None
 
 
 class RenameSession(Struct, frozen=True, kw_only=True):
@@ -182,7 +191,7 @@ class AskApproval(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Put the worst case of a model call aside, in micro-USD, under caps of the task's root and of the day (None: no cap).
+    """Put a model call's worst case aside, in micro-USD, under the caps of the task's root and of the day (None: no cap).
 
     Result: True, or False where a cap forbids it; then nothing was reserved.
     """

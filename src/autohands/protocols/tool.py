@@ -28,7 +28,7 @@ class ToolResult(Struct, frozen=True, omit_defaults=True):
 class Tool(Protocol):
     """A named function with a JSON Schema and an effect class.
 
-    After a crash `read` and `idempotent` calls may be repeated; `compensable` and `irreversible` ones never are unasked.
+    After a crash `read` and `idempotent` calls may be repeated, `compensable` and `irreversible` ones never unasked.
     """
 
     @property

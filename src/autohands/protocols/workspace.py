@@ -99,11 +99,11 @@ class Workspace(Protocol):
         ...
 
     def relative(self, path: str) -> str:
-        """The path from the root, without `.`, empty parts and trailing slashes; `.` is the root itself."""
+        """An argument as the path from the root, in shown form and without needless parts; `.` is the root itself."""
         ...
 
     def shown(self, path: str) -> str:
-        """A path from the root, fit for a terminal, a model and JSON; every method takes it back."""
+        """A path as the system gave it, in shown form: fit for a terminal, a model and JSON."""
         ...
 
     def open(self, path: str) -> AbstractAsyncContextManager[Reader]:
@@ -115,12 +115,19 @@ class Workspace(Protocol):
         ...
 
     async def write_atomic(
-        self, path: str, data: bytes, *, mode: int | None = None, expected_sha256: str | None = None
+        self,
+        path: str,
+        data: bytes,
+        *,
+        mode: int | None = None,
+        parents: bool = False,
+        expected_sha256: str | None = None,
     ) -> Written:
         """Replace a file or make one: after a crash there is the old content or the new, never a mixture.
 
         An existing file keeps its permission bits unless `mode` is given. A file with more than one hard link is
-        refused. With `expected_sha256` a file whose content is another by now, or gone, is a `conflict`.
+        refused. `parents` makes missing directories. With `expected_sha256` a file whose content is another by now, or
+        gone, is a `conflict`.
         """
         ...
 

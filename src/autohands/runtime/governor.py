@@ -124,7 +124,8 @@ class Metered:
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off keeps its reservation."""
-        key = await self._purse.reserve(request, self.characters)
+        characters = self.characters or sum(len(message.text) for message in request.messages)
+        key = await self._purse.reserve(request, characters)
         silent = True
         try:
             async for delta in self._provider.stream(request):

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 from msgspec import Struct
 
-from autohands.core.registry import Snapshot
-from autohands.protocols.errors import BadRequest, ProviderError
-from autohands.protocols.provider import LLMProvider
+from autohands.core.registry import Registry, Snapshot
+from autohands.protocols.errors import BadRequest, NotFound, ProviderError
+from autohands.protocols.provider import LLMProvider, Recorder
+from autohands.runtime.retry import Retry
 
+Wrap: TypeAlias = Callable[[LLMProvider], LLMProvider]
 PREFERRED = ("anthropic", "openai", "gemini", "ark")
 NO_MODEL = "no model: no provider has a key, and none is configured"
 NO_MODEL_HINT = (
     "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or pass --model provider/model, or set `model` in config.toml; "
     "`autohands demo` needs none"
 )
+
+
+class ProviderModels:
+    """The providers, for those who may call a model."""
+
+    def __init__(self, providers: Registry[LLMProvider] | Snapshot[LLMProvider], wrap: Wrap | None = None) -> None:
+        self._providers = providers
+        self._wrap = wrap or Retry
+
+    def get(self, name: str) -> LLMProvider:
+        """A provider by name, wrapped. Raises `NotFound` with the nearest names."""
+        return self._wrap(self._providers.get(name))
+
+
+def recording(provider: LLMProvider, file: str, providers: Snapshot[LLMProvider]) -> LLMProvider:
+    """A provider that also writes what it says to `file`, to be played again.
+
+    Raises:
+        NotFound: No provider can record.
+    """
+    for recorder in providers.values():
+        if isinstance(recorder, Recorder):
+            return recorder.recording(provider, file)
+    raise NotFound("no provider can record", hint="enable the extension provider-replay")
 
 
 class Choice(Struct, frozen=True):

@@ -134,14 +134,12 @@ class Run:
         return self._characters + self._parts.builder.fixed_characters
 
     async def _stream(self, request: Request, number: int) -> Reply:
-        emit, said, thought = self._parts.lease.emit, 0, 0
+        emit = self._parts.lease.emit
         async for delta in self._parts.provider.stream(request):
             if isinstance(delta, TextPiece):
-                emit(TextDelta(text=delta.text, turn=number, offset=said))
-                said += len(delta.text)
+                emit(TextDelta(text=delta.text, turn=number))
             elif isinstance(delta, ThinkingPiece):
-                emit(ThinkingDelta(text=delta.text, turn=number, offset=thought))
-                thought += len(delta.text)
+                emit(ThinkingDelta(text=delta.text, turn=number))
             elif isinstance(delta, Retrying):
                 emit(
                     RetryScheduled(

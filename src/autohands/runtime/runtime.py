@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -12,28 +13,30 @@ from msgspec import Struct
 from autohands.core.context import ExecutionContext
 from autohands.core.registry import Generation
 from autohands.protocols.agent import Agent
-from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait
-from autohands.protocols.errors import AutoHandsError, Fenced, ProviderError, StorageUnavailable
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait, WaitFor
+from autohands.protocols.errors import AutoHandsError, Fenced, ProviderError, StorageUnavailable, ToolError
 from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
-from autohands.protocols.guard import Guard
-from autohands.protocols.messages import Message
+from autohands.protocols.guard import Deny, Guard
+from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
-from autohands.protocols.provider import LLMProvider
 from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
 from autohands.protocols.task import Task
+from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
 from autohands.runtime.approvals import Approvals
+from autohands.runtime.around import carry_out
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
 from autohands.runtime.history import Turn, fold
-from autohands.runtime.models import choose_model
+from autohands.runtime.models import ProviderModels, choose_model, recording
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
-from autohands.runtime.toolbox import Toolbox
-from autohands.sdk.identity import now_ms
+from autohands.runtime.toolbox import Checked, Toolbox
+from autohands.sdk.identity import new_id, now_ms
 
+ContextFor: TypeAlias = Callable[[int, int, Callable[[str], None]], ExecutionContext]
 logger = logging.getLogger(__name__)
 
 _REASONS: dict[str, Reason] = {"budget": "budget", "overflow": "context_unrecoverable"}
@@ -47,9 +50,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     jobs_of: JobsOf
     blobs: Blobs
     secrets: Secrets
-    models: Models
     submit: Submit
-    recorder: Callable[[LLMProvider, str], LLMProvider]
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -129,10 +130,10 @@ class AgentRuntime:
         task, generation = lease.record.task, self._generation()
         agent = generation.agents.get(task.agent)
         choice = choose_model((task.model, agent.model, self._settings.model), generation.providers)
-        provider = self._shared.recorder(choice.provider, task.record) if task.record else choice.provider
-        model = choice.provider.describe(choice.model)
-        guards = (*self._guards, *generation.guards.values())
-        toolbox = Toolbox(dict(generation.tools.items()), agent.tools, guards)
+        provider, model = choice.provider, choice.provider.describe(choice.model)
+        if task.record:
+            provider = recording(provider, task.record, generation.providers)
+        toolbox = Toolbox(dict(generation.tools.items()), agent.tools, self._all_guards(generation))
         workspace = self._shared.workspace_of(session.record.workspace)
         purse = Purse(lease, model, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
@@ -151,7 +152,7 @@ class AgentRuntime:
             toolbox=toolbox,
             approvals=await self._approvals(lease),
             limits=self._limits(task, agent),
-            context_for=self._contexts(lease, session, workspace),
+            context_for=self._contexts(lease, session, workspace, self._models(generation, purse)),
         )
         return Run(parts, await self._begin(lease, session, choice.name))
 
@@ -171,25 +172,13 @@ class AgentRuntime:
             lease.note(_opening_step(messages))
         return turns
 
-    def _contexts(
-        self, lease: Lease, session: Session, workspace: Workspace
-    ) -> Callable[[int, int, Callable[[str], None]], ExecutionContext]:
+    def _contexts(self, lease: Lease, session: Session, workspace: Workspace, models: Models) -> ContextFor:
         """Makes the context of one call from turn, index and a place for its progress."""
-        record, shared = lease.record, self._shared
+        record = lease.record
 
-        async def wait(key: str) -> dict[str, object]:
+        async def wait(key: str) -> dict[str, Any]:
             return await wait_for_signal(self._storage, record.id, key)
 
-        services = Services(
-            workspace=workspace,
-            spawn=shared.spawn,
-            jobs=shared.jobs_of(record.session),
-            blobs=shared.blobs,
-            secrets=shared.secrets,
-            models=shared.models,
-            submit=shared.submit,
-            wait=wait,
-        )
         scope = Scope(
             task=record.id,
             session=record.session,
@@ -200,8 +189,48 @@ class AgentRuntime:
             labels=record.task.labels,
             deadline=record.task.deadline,
         )
+        services = self._services(record.session, workspace, models, wait)
         whole = ExecutionContext(scope, services, data=session.data)
         return lambda turn, index, progress: whole.child(turn=turn, index=index, progress=progress)
+
+    def _services(self, session: str, workspace: Workspace, models: Models, wait: WaitFor) -> Services:
+        shared = self._shared
+        return Services(
+            workspace=workspace,
+            spawn=shared.spawn,
+            jobs=shared.jobs_of(session),
+            blobs=shared.blobs,
+            secrets=shared.secrets,
+            models=models,
+            submit=shared.submit,
+            wait=wait,
+        )
+
+    def _models(self, generation: Generation, purse: Purse) -> Models:
+        """The providers as this run's tools may call them: at its expense."""
+        return ProviderModels(generation.providers, lambda provider: Retry(Metered(provider, purse)))
+
+    async def call(self, name: str, arguments: Arguments, session: str, workspace: str) -> ToolResult:
+        """Call a tool outside of any run. That the owner asks for it is its approval; what is forbidden stays so.
+
+        Raises:
+            NotFound: No such tool.
+            ToolError: The arguments are not what it takes.
+        """
+        generation = self._generation()
+        tool = generation.tools.get(name)
+        checked = Checked(ToolCall("direct", name, arguments), tool, tool.validate(arguments), tool.effect(arguments))
+        scope = Scope(task=new_id("call"), session=session, agent="")
+        models = ProviderModels(generation.providers)
+        services = self._services(session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for)
+        ctx = ExecutionContext(scope, services)
+        verdict = await Toolbox({name: tool}, "*", self._all_guards(generation)).judge(checked, ctx)
+        if isinstance(verdict, Deny):
+            return ToolResult(f"denied: {verdict.reason}", failed=True)
+        return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
+
+    def _all_guards(self, generation: Generation) -> tuple[Guard, ...]:
+        return (*self._guards, *generation.guards.values())
 
     def _limits(self, task: Task, agent: Agent) -> RunLimits:
         deadline = task.deadline
@@ -230,7 +259,11 @@ class AgentRuntime:
         await lease.commit(Park(reason=reason, waits=waits, until=until), event=TaskWaiting(reason=reason, waits=waits))
 
 
-async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, object]:
+async def _nothing_to_wait_for(key: str) -> dict[str, Any]:
+    raise ToolError(f"cannot_wait: there is no run that could wait for {key}")
+
+
+async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, Any]:
     """The payload of a task's signal.
 
     Raises:

@@ -1,0 +1,82 @@
+"""A person or a script at this process's streams: how work is shown to them, and what they have agreed to."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from autohands.cli.approve import Asker
+from autohands.cli.fail import DENIED, DONE, INTERRUPTED
+from autohands.cli.follow import Follower, Interrupt
+from autohands.cli.lines import Lines
+from autohands.cli.paper import TerminalPaper
+from autohands.cli.render import JsonScreen, Screen, TextScreen
+from autohands.protocols.errors import ProviderError
+from autohands.protocols.task import Consent, Task, TaskRecord
+
+if TYPE_CHECKING:
+    from autohands.app import Hands
+
+
+class Console:
+    """Carries tasks to their end on standard output and standard error."""
+
+    def __init__(self, hands: Hands, *, json: bool, yes: bool = False) -> None:
+        self._hands = hands
+        self._yes = yes
+        self.attended = sys.stdin.isatty() and sys.stderr.isatty() and not json
+        self.lines = Lines(sys.stdin.fileno())
+        paper = TerminalPaper(sys.stdout, sys.stderr)
+        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper)
+        self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)
+
+    @property
+    def consent(self) -> Consent:
+        """What a new task may do without being asked about."""
+        if self._yes:
+            return "workspace"
+        return "ask" if self.attended else "deny"
+
+    async def run(self, task: Task, accepted: Callable[[TaskRecord], None] = lambda record: None) -> int:
+        """Submit a task and follow it; the exit status it means. `accepted` is told of it first."""
+        interrupt = Interrupt()
+        with interrupt.armed():
+            record = await self._hands.submit(task)
+            accepted(record)
+            return await self._follower.follow(record.id, interrupt)
+
+    async def resume(self, record: TaskRecord) -> int:
+        """Take a task up where it stopped; the exit status it means."""
+        interrupt = Interrupt()
+        with interrupt.armed():
+            return await self._follower.resume(record, interrupt, yes=self._yes)
+
+    async def catch_up(self, session: str | None) -> int:
+        """Finish what a session has left unfinished, up to one that cannot go on; the status of the last."""
+        status = DONE
+        for record in await self._hands.unfinished(session) if session else ():
+            if (status := await self.resume(record)) in (DENIED, INTERRUPTED):
+                break
+        return status
+
+
+def check_model(hands: Hands, model: str | None, agent: str) -> None:
+    """Refuse a request that no model could answer before it becomes a task.
+
+    Raises:
+        NotFound: No such agent or provider. BadRequest: The name is not `provider/model`.
+        ProviderError: No model at all, or its provider lacks what it needs.
+    """
+    from autohands.runtime.models import choose_model
+
+    names = (model, hands.agents.get(agent).model, hands.config.model)
+    choice = choose_model(names, hands.providers.snapshot())
+    name = choice.provider.name
+    if not choice.provider.available:
+        raise ProviderError(
+            f"{name} cannot be asked: it has no key",
+            kind="auth",
+            hint=f"set {name.upper().replace('-', '_')}_API_KEY, or api_key in [extensions.provider-{name}] or "
+            f"[providers.{name}]; `autohands provider list` shows what can be asked, `autohands demo` needs no key",
+        )

@@ -1,0 +1,56 @@
+"""`autohands doctor`: what is missing, what is wrong, and how to mend it."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import click
+import msgspec
+
+from autohands.cli import options, work
+from autohands.cli.checks import Finding, check_config, check_database, check_disk, check_home, check_python
+from autohands.cli.fail import DONE, FAILED, colourful
+from autohands.cli.listing import cell, show_json
+from autohands.cli.paper import paint
+
+_MARKS = {"ok": ("✓", "green"), "missing": ("!", "yellow"), "wrong": ("✗", "red")}
+
+
+@click.command("doctor")
+@options.everywhere
+def command(*, json: bool, config: Path | None) -> int:
+    """Look at everything that a run needs. Exit status 1 where something is wrong; what is only missing is told."""
+    findings = [check_python(), check_home(), check_disk(), check_config(config), check_database()]
+    if all(finding.status != "wrong" for finding in findings):
+        findings += work.run_for(_ask_around(config))
+    if json:
+        show_json({"ok": not _wrong(findings), "items": msgspec.to_builtins(findings)})
+    else:
+        _show(findings)
+    return FAILED if _wrong(findings) else DONE
+
+
+async def _ask_around(config: Path | None) -> list[Finding]:
+    """What only an open AutoHands can tell."""
+    from autohands.cli.checks import check_commands, check_extensions, check_providers, check_search
+
+    async with work.opened(config=config) as hands:
+        found = [*check_extensions(hands), check_providers(hands), await check_search(hands), check_commands()]
+        await asyncio.sleep(0)
+        return found
+
+
+def _wrong(findings: list[Finding]) -> bool:
+    return any(finding.status == "wrong" for finding in findings)
+
+
+def _show(findings: list[Finding]) -> None:
+    import sys
+
+    colour = colourful(sys.stdout)
+    for finding in findings:
+        mark, style = _MARKS[finding.status]
+        click.echo(f"{paint(mark, style, colour=colour)} {finding.check:12} {cell(finding.message)}")
+        if finding.remedy:
+            click.echo(f"  {'':12} → {cell(finding.remedy)}")

@@ -1,0 +1,181 @@
+"""Follows one task to its end: shows what happens, asks the person, cancels on Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from autohands.cli.approve import Person
+from autohands.cli.fail import DENIED, FAILED, INTERRUPTED, REASONS
+from autohands.cli.render import Screen
+from autohands.protocols.errors import AutoHandsError, Conflict
+from autohands.protocols.events import (
+    ApprovalDecided,
+    ApprovalRequested,
+    Durable,
+    Event,
+    RunFinished,
+    TaskWaiting,
+    Unknown,
+)
+from autohands.protocols.task import Consent, TaskRecord
+
+if TYPE_CHECKING:
+    from autohands.app import Hands
+
+T = TypeVar("T")
+Told: TypeAlias = Sequence[tuple[bytes, Event | Unknown]]
+_TICK_SECONDS = 0.2
+
+
+class Interrupt:
+    """Ctrl-C: the first press asks to stop, the second ends the program at once."""
+
+    def __init__(self) -> None:
+        self._pressed = asyncio.Event()
+
+    @property
+    def pressed(self) -> bool:
+        """Whether it was pressed."""
+        return self._pressed.is_set()
+
+    @contextmanager
+    def armed(self) -> Iterator[None]:
+        """Listen for Ctrl-C in this block."""
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, self.press)
+        try:
+            yield
+        finally:
+            loop.remove_signal_handler(signal.SIGINT)
+
+    def press(self) -> None:
+        """Take note of one press."""
+        if self.pressed:
+            os._exit(INTERRUPTED)  # what is recorded is durable, and started processes end with this one
+        self._pressed.set()
+
+    async def wait(self) -> None:
+        """Return when it was pressed."""
+        await self._pressed.wait()
+
+    async def unless(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """The result of `work`, or None if it was interrupted before."""
+        working, pressed = asyncio.ensure_future(work), asyncio.ensure_future(self._pressed.wait())
+        try:
+            await asyncio.wait((working, pressed), return_when=asyncio.FIRST_COMPLETED)
+            return await working if working.done() else None
+        finally:
+            for each in (working, pressed):
+                each.cancel()
+            await asyncio.wait((working, pressed))
+
+
+class Follower:
+    """Follows tasks on one screen. Without a `person` nobody can answer, and a task that waits for one is left."""
+
+    def __init__(self, hands: Hands, screen: Screen, person: Person | None) -> None:
+        self._hands = hands
+        self._screen = screen
+        self._person = person
+
+    async def follow(self, task: str, interrupt: Interrupt, *, told: Told = ()) -> int:
+        """Follow a task to its end; the exit status that it means. An interrupt cancels it, and its end is waited for.
+
+        What was `told` of it before is not shown again, but questions in it that have no answer are asked.
+        """
+        async with asyncio.TaskGroup() as group:
+            beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
+            try:
+                for request in _open_questions(told):
+                    await self._decide(request, interrupt)
+                return await self._read(task, _last_seq(told), interrupt)
+            finally:
+                for each in beside:
+                    each.cancel()
+
+    async def resume(self, record: TaskRecord, interrupt: Interrupt, *, yes: bool = False) -> int:
+        """Take a task up where it stopped and follow it from there; the exit status that it means.
+
+        Its consent stays what it was, unless `yes` or a person who is here now widens it.
+
+        Raises:
+            Conflict: It is done, or a living process runs it.
+        """
+        told = await stored_events(self._hands, record.id)
+        consent: Consent | None = "workspace" if yes else None
+        if consent is None and self._person and record.task.consent == "deny":
+            consent = "ask"
+        await self._hands.resume(record.id, consent=consent)
+        self._screen.tell(f"takes up {record.id}")
+        return await self.follow(record.id, interrupt, told=told)
+
+    async def _cancel(self, interrupt: Interrupt, task: str) -> None:
+        await interrupt.wait()
+        self._screen.tell("stopping; press Ctrl-C again to leave at once")
+        await self._hands.cancel(task)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_SECONDS)
+            self._screen.tick()
+
+    async def _read(self, task: str, after: int, interrupt: Interrupt) -> int:
+        from autohands.bridge import decode_event
+
+        async for data in self._hands.follow(task, after):
+            event = decode_event(data)
+            self._screen.show(data, event)
+            if isinstance(event, RunFinished):
+                return REASONS.get(event.reason, FAILED)
+            if isinstance(event, ApprovalRequested):
+                await self._decide(event, interrupt)
+            if isinstance(event, TaskWaiting) and event.reason == "approval" and self._person is None:
+                self._screen.tell(f"it waits for an approval; at a terminal: autohands task resume {task}")
+                return DENIED
+        raise AutoHandsError(f"the run {task} has no end", hint=f"autohands task show {task}")
+
+    async def _decide(self, request: ApprovalRequested, interrupt: Interrupt) -> None:
+        if self._person is None:
+            return
+        allow = await interrupt.unless(self._person.allows(request))
+        if allow is None:
+            return
+        try:
+            await self._hands.decide(request.approval, allow=allow)
+        except Conflict as error:
+            self._screen.tell(error.text)
+
+
+async def stored_events(hands: Hands, task: str) -> list[tuple[bytes, Event | Unknown]]:
+    """All that is recorded of a task, as JSON and decoded."""
+    from autohands.bridge import decode_event
+
+    found: list[tuple[bytes, Event | Unknown]] = []
+    while page := await hands.journal.events(task, _last_seq(found)):
+        found += [(data, decode_event(data)) for data in page]
+    return found
+
+
+def _open_questions(told: Told) -> list[ApprovalRequested]:
+    """What was asked and has no answer."""
+    asked: dict[str, ApprovalRequested] = {}
+    for _, event in told:
+        if isinstance(event, ApprovalRequested):
+            asked[event.approval] = event
+        elif isinstance(event, ApprovalDecided):
+            asked.pop(event.approval, None)
+    return list(asked.values())
+
+
+def _last_seq(told: Told) -> int:
+    """The number of the last recorded event, 0 where there is none."""
+    for _, event in reversed(told):
+        seq = event.raw.get("seq") if isinstance(event, Unknown) else isinstance(event, Durable) and event.seq
+        if isinstance(seq, int):
+            return seq
+    return 0

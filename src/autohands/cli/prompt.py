@@ -1,0 +1,161 @@
+"""The line editor of `chat`: a prompt that stays below the text that streams, on prompt_toolkit."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import FileHistory
+from prompt_toolkit.patch_stdout import patch_stdout
+
+from autohands.cli.approve import QUESTION, read_answer, show_card
+from autohands.cli.fail import DONE, colourful
+from autohands.cli.follow import Follower, Interrupt
+from autohands.cli.options import Given
+from autohands.cli.prompt_paper import PromptPaper
+from autohands.cli.render import TextScreen
+from autohands.cli.talk import HELP, Talk
+from autohands.protocols.errors import AutoHandsError
+from autohands.protocols.events import ApprovalRequested
+
+if TYPE_CHECKING:
+    from autohands.app import Hands
+
+HISTORY = "chat_history"
+_REDRAW_SECONDS = 0.05
+
+
+class Question:
+    """An approval that waits for its answer; the lines of the prompt go to it."""
+
+    def __init__(self, paper: PromptPaper) -> None:
+        self._paper = paper
+        self._request: ApprovalRequested | None = None
+        self._answer: asyncio.Future[bool] | None = None
+
+    @property
+    def stands(self) -> bool:
+        """Whether somebody is being asked."""
+        return self._answer is not None
+
+    async def allows(self, request: ApprovalRequested) -> bool:
+        """Show the card and wait for the answer."""
+        show_card(self._paper, request)
+        self._request, self._answer = request, asyncio.get_running_loop().create_future()
+        self._paper.redraw()
+        try:
+            return await self._answer
+        finally:
+            self._request = self._answer = None
+            self._paper.redraw()
+
+    def hear(self, line: str) -> None:
+        """A line was typed while the question stood."""
+        if self._request is None or self._answer is None or self._answer.done():
+            return
+        answer = read_answer(self._paper, self._request, line)
+        if answer is not None:
+            self._answer.set_result(answer)
+
+
+class Editor:
+    """Reads lines while runs go on: a line is an answer, a /command, words to the run under way, or a new prompt."""
+
+    def __init__(self, hands: Hands, given: Given) -> None:
+        self._hands = hands
+        self._yes = given.yes
+        self._paper = PromptPaper(colour=colourful(sys.stdout))
+        self._screen = TextScreen(self._paper, hints=False)
+        self._question = Question(self._paper)
+        self._follower = Follower(hands, self._screen, self._question)
+        self._talk = Talk(hands, given, "workspace" if given.yes else "ask", self._screen.tell)
+        self._interrupt: Interrupt | None = None
+
+    async def run(self) -> int:
+        """Until the person leaves; a run under way is cancelled then."""
+        lines = self._line_editor()
+        self._paper.redraw = lines.app.invalidate
+        with patch_stdout(raw=True):
+            self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
+            async with asyncio.TaskGroup() as runs:
+                if self._talk.session:
+                    runs.create_task(self._carry(self._catch_up))
+                await self._read(lines, runs)
+                self._stop()
+        if self._talk.session:
+            sys.stderr.write(f"go on: autohands chat --session {self._talk.session}\n")
+        return DONE
+
+    async def _read(self, lines: PromptSession[str], runs: asyncio.TaskGroup) -> None:
+        while not self._talk.left:
+            try:
+                line = await lines.prompt_async(self._message)
+            except KeyboardInterrupt:
+                self._stop()
+            except EOFError:
+                return
+            else:
+                await self._take(line, runs)
+
+    async def _take(self, line: str, runs: asyncio.TaskGroup) -> None:
+        self._paper.note(f"› {line}", "bold")
+        if self._question.stands:
+            self._question.hear(line)
+        elif line.startswith("/"):
+            await self._talk.command(line.strip())
+        elif line.strip() and not await self._steered(line):
+            runs.create_task(self._carry(partial(self._say, line)))
+
+    async def _steered(self, line: str) -> bool:
+        """Whether the line went to the run under way."""
+        if self._interrupt is None or self._talk.session is None:
+            return False
+        return await self._hands.speak(self._talk.session, line) is not None
+
+    async def _say(self, line: str, interrupt: Interrupt) -> int:
+        record = await self._hands.submit(self._talk.task(line))
+        self._talk.accepted(record)
+        return await self._follower.follow(record.id, interrupt)
+
+    async def _catch_up(self, interrupt: Interrupt) -> int:
+        for record in await self._hands.unfinished(self._talk.session or ""):
+            await self._follower.resume(record, interrupt, yes=self._yes)
+        return DONE
+
+    async def _carry(self, work: Callable[[Interrupt], Awaitable[int]]) -> None:
+        """Do a piece of work that Ctrl-C stops; what is wrong with it is told."""
+        interrupt = self._interrupt = Interrupt()
+        try:
+            await work(interrupt)
+        except AutoHandsError as error:
+            self._paper.note(f"✗ {error.text}; {error.hint}" if error.hint else f"✗ {error.text}", "red")
+        finally:
+            self._interrupt = None if self._interrupt is interrupt else self._interrupt
+            self._paper.close()
+
+    def _stop(self) -> None:
+        if self._interrupt and not self._interrupt.pressed:
+            self._interrupt.press()
+
+    def _message(self) -> StyleAndTextTuples:
+        question: StyleAndTextTuples = [("bold", f"{QUESTION} ")]
+        return [*self._paper.above(), *(question if self._question.stands else [("bold", "› ")])]
+
+    def _line_editor(self) -> PromptSession[str]:
+        history = self._hands.home / HISTORY
+        os.close(os.open(history, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        lines: PromptSession[str] = PromptSession(
+            history=FileHistory(str(history)),
+            completer=WordCompleter(list(HELP), sentence=True),
+            complete_while_typing=False,
+            erase_when_done=True,
+        )
+        lines.app.min_redraw_interval = _REDRAW_SECONDS
+        return lines

@@ -1,0 +1,261 @@
+"""Shows the events of a run: to people as text that streams, to scripts as one JSON object a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, BinaryIO, Protocol
+
+import click
+import msgspec
+
+from autohands.cli.paper import Paper
+from autohands.protocols.events import (
+    Compacted,
+    Event,
+    ReplyFinished,
+    Reset,
+    RetryScheduled,
+    RunFinished,
+    RunResumed,
+    RunStarted,
+    TextDelta,
+    ThinkingDelta,
+    ToolFinished,
+    ToolOutput,
+    ToolStarted,
+    TurnStarted,
+    Unknown,
+)
+from autohands.protocols.messages import ToolCall, Usage
+from autohands.sdk.clip import escape
+
+MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "unknown": "?"}
+STYLES = {"done": "green", "failed": "red", "denied": "yellow", "unknown": "yellow"}
+_FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_QUIET_SECONDS = 0.4
+_TELLING = ("command", "path", "source", "pattern", "url", "query", "prompt", "action")
+_LONGEST = 160
+_DIFF_LINES = 40
+
+
+class Screen(Protocol):
+    """Shows events as they come."""
+
+    def show(self, data: bytes, event: Event | Unknown) -> None:
+        """Show one event, given as JSON and decoded."""
+        ...
+
+    def tick(self) -> None:
+        """Time has passed."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Say something that is no event."""
+        ...
+
+
+class JsonScreen:
+    """One event a line."""
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def show(self, data: bytes, event: Event | Unknown) -> None:
+        """Write the event as it is."""
+        self._out.write(data + b"\n")
+        self._out.flush()
+
+    def tick(self) -> None:
+        """Nothing to do: there is nothing to animate."""
+
+    def tell(self, text: str) -> None:
+        """Standard output is for events only."""
+        click.echo(escape(text), err=True)
+
+
+class TextScreen:
+    """The answer as it comes, a line for each tool call, what it cost in the end."""
+
+    def __init__(self, paper: Paper, *, hints: bool = True) -> None:
+        self._paper = paper
+        self._hints = hints
+        self._shown = ""
+        self._calls: dict[tuple[int, int], tuple[ToolCall, int]] = {}
+        self._doing, self._since = "", time.monotonic()
+        self._started = 0
+        self._handlers: dict[type[Any], Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            RunResumed: self._run_resumed,
+            TurnStarted: self._turn_started,
+            ThinkingDelta: self._thinking,
+            TextDelta: self._text,
+            Reset: self._reset,
+            ReplyFinished: self._replied,
+            ToolStarted: self._tool_started,
+            ToolOutput: self._tool_output,
+            ToolFinished: self._tool_finished,
+            RetryScheduled: self._retrying,
+            Compacted: self._compacted,
+            RunFinished: self._run_finished,
+        }
+
+    def show(self, data: bytes, event: Event | Unknown) -> None:
+        """Show one event; those that mean nothing to a person are left out."""
+        if handler := self._handlers.get(type(event)):
+            handler(event)
+
+    def tick(self) -> None:
+        """Keep the status line moving while something takes long."""
+        waited = time.monotonic() - self._since
+        if self._doing and waited >= _QUIET_SECONDS:
+            frame = _FRAMES[int(time.monotonic() * 5) % len(_FRAMES)]
+            self._paper.status(f"{frame} {int(waited)} s · {self._doing}")
+
+    def tell(self, text: str) -> None:
+        """A line between the events."""
+        self._paper.note(text, "dim")
+
+    def _do(self, what: str) -> None:
+        if what != self._doing:
+            self._since = time.monotonic()
+        self._doing = what
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._started = event.at
+        self._paper.note(f"{event.model} · {event.agent} · {event.workspace}", "dim")
+
+    def _run_resumed(self, event: RunResumed) -> None:
+        self._paper.note(f"goes on, attempt {event.attempt}", "dim")
+
+    def _turn_started(self, event: TurnStarted) -> None:
+        self._shown = ""
+        self._do("thinking")
+
+    def _thinking(self, event: ThinkingDelta) -> None:
+        if last := event.text.strip():
+            self._doing = f"thinking: {last[-_LONGEST:]}"
+
+    def _text(self, event: TextDelta) -> None:
+        self._do("")
+        fresh = event.text[max(len(self._shown) - event.offset, 0) :]
+        self._say(fresh)
+
+    def _say(self, text: str) -> None:
+        self._shown += text
+        if self._paper.live:
+            self._paper.answer(text)
+
+    def _reset(self, event: Reset) -> None:
+        if self._shown and self._paper.live:
+            self._paper.note("(the answer from its beginning:)", "dim")
+        self._shown = ""
+
+    def _replied(self, event: ReplyFinished) -> None:
+        whole = self._shown if event.message is msgspec.UNSET else event.message.text
+        if self._paper.live:
+            if whole != self._shown:
+                self._say(whole.removeprefix(self._shown))
+            self._paper.close()
+        elif event.stop == "tool_calls" and whole.strip():
+            self._paper.note(whole.strip(), "dim")
+        self._shown = whole
+        self._do("")
+
+    def _tool_started(self, event: ToolStarted) -> None:
+        self._calls[event.turn, event.index] = event.call, event.at
+        self._do(describe(event.call))
+
+    def _tool_output(self, event: ToolOutput) -> None:
+        call, _ = self._calls.get((event.turn, event.index), (None, 0))
+        if call and (last := event.text.strip().rpartition("\n")[2]):
+            self._doing = f"{describe(call)}: {last[-_LONGEST:]}"
+
+    def _tool_finished(self, event: ToolFinished) -> None:
+        call, at = self._calls.pop((event.turn, event.index), (None, event.at))
+        self._do("")
+        text = f"{MARKS[event.status]} {describe(call) if call else event.name}"
+        if event.at - at >= 1000:
+            text += f" ({(event.at - at) / 1000:.1f} s)"
+        result = None if event.result is msgspec.UNSET else event.result
+        if event.status == "unknown":
+            text += ": nobody knows how far it came when the program stopped; check before repeating it"
+        elif event.status != "done" and result:
+            text += f": {result.text.strip().partition(chr(10))[0][:_LONGEST]}"
+        self._paper.note(text, STYLES[event.status])
+        if result and event.status == "done":
+            self._show_diff((result.data or {}).get("diff"))
+
+    def _show_diff(self, diff: object) -> None:
+        if not isinstance(diff, str) or not diff:
+            return
+        lines = diff.splitlines()
+        for line in lines[:_DIFF_LINES]:
+            self._paper.note(f"  {line}", diff_style(line))
+        if len(lines) > _DIFF_LINES:
+            self._paper.note(f"  … {len(lines) - _DIFF_LINES} more lines", "dim")
+
+    def _retrying(self, event: RetryScheduled) -> None:
+        self._paper.note(f"↻ {event.reason}; attempt {event.attempt} in {event.delay_seconds:.1f} s", "yellow")
+        self._do(f"waiting {event.delay_seconds:.0f} s before attempt {event.attempt}")
+
+    def _compacted(self, event: Compacted) -> None:
+        self._paper.note(f"history shortened from {event.tokens_before:,} to {event.tokens_after:,} tokens", "dim")
+
+    def _run_finished(self, event: RunFinished) -> None:
+        self._do("")
+        if event.text and event.text != self._shown:
+            self._paper.answer(event.text)
+        self._paper.close()
+        if event.reason != "done":
+            why = event.error or "stopped"
+            self._paper.note(f"✗ {event.reason.replace('_', ' ')}: {why}", "red")
+        self._paper.note(summary(event, self._started), "dim")
+        if self._hints:
+            self._paper.note(next_step(event), "dim")
+
+
+def describe(call: ToolCall) -> str:
+    """A call on one line: the tool and what it is about."""
+    arguments = call.arguments
+    told = next((name for name in _TELLING if isinstance(arguments.get(name), str)), None)
+    about = str(arguments[told]) if told else msgspec.json.encode(arguments).decode()
+    if "destination" in arguments:
+        about += f" → {arguments['destination']}"
+    text = f"{call.name} {' '.join(about.split())}" if arguments else call.name
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def summary(event: RunFinished, started: int) -> str:
+    """What a run took: turns, tokens, money, time."""
+    parts = [f"{event.turns} turn{'' if event.turns == 1 else 's'}", tokens(event.usage), dollars(event.micro_usd)]
+    if started:
+        parts.append(f"{(event.at - started) / 1000:.1f} s")
+    return " · ".join(part for part in parts if part)
+
+
+def next_step(event: RunFinished) -> str:
+    """How to go on from the end of a run."""
+    if event.reason in ("done", "cancelled", "client_tools"):
+        return f'go on: autohands run --session {event.session} "…"'
+    return f"try again from here: autohands task resume {event.task}"
+
+
+def tokens(usage: Usage) -> str:
+    """The tokens of a usage, in words."""
+    if not usage.input and not usage.output:
+        return ""
+    cached = f" ({usage.cache_read:,} cached)" if usage.cache_read else ""
+    return f"{'about ' if usage.estimated else ''}{usage.input:,} tokens in{cached}, {usage.output:,} out"
+
+
+def dollars(micro_usd: int) -> str:
+    """An amount of money, with as many places as it needs."""
+    return f"${micro_usd / 1_000_000:.2f}" if micro_usd >= 1_000_000 else f"${micro_usd / 1_000_000:.4f}"
+
+
+def diff_style(line: str) -> str:
+    """The style of a line of a unified diff."""
+    if line.startswith(("+++", "---")):
+        return "bold"
+    return {"+": "green", "-": "red", "@": "code"}.get(line[:1], "")

@@ -1,0 +1,149 @@
+"""`autohands task`: what was asked for, how far it came, and taking it up again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from autohands.cli import options, work
+from autohands.cli.console import Console
+from autohands.cli.follow import stored_events
+from autohands.cli.listing import Item, show_items, show_one, when
+from autohands.protocols.storage import Step
+from autohands.protocols.task import TaskRecord
+
+STATES = ("delayed", "blocked", "ready", "running", "waiting", "paused", "done", "failed", "cancelled", "dead")
+
+
+@click.group("task")
+def command() -> None:
+    """Tasks: list, show, cancel, resume. An id may be cut to a unique beginning."""
+
+
+@command.command("list")
+@click.option("--state", multiple=True, type=click.Choice(STATES), help="Only those; may be repeated.")
+@click.option("--session", metavar="ID", help="Only those of a session.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@options.everywhere
+def show_list(*, json: bool, config: Path | None, **wanted: Any) -> int:
+    """Tasks, newest first."""
+    return work.run(_list(json=json, config=config, **wanted))
+
+
+async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], session: str | None, limit: int) -> int:
+    async with work.opened(config=config, serve=False) as hands:
+        named = (await hands.storage.session(session)).id if session else None
+        records = await hands.storage.tasks(session=named, states=state, limit=limit)
+    show_items(
+        [summary(record) for record in records],
+        ("id", "state", "turns", "created", "prompt"),
+        json=json,
+        none='no tasks yet: autohands run "…"',
+    )
+    return 0
+
+
+@command.command("show")
+@click.argument("task")
+@click.option("--events", is_flag=True, help="With everything that happened.")
+@options.everywhere
+def show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
+    """One task with its steps."""
+    return work.run(_show(task, events=events, json=json, config=config))
+
+
+async def _show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
+    import msgspec
+
+    async with work.opened(config=config, serve=False) as hands:
+        record = await hands.storage.task(task)
+        steps = [_step(step) for step in await hands.storage.steps(record.id) if step.kind != "opening"]
+        told = await stored_events(hands, record.id) if events else []
+    shown = {**summary(record), "text": record.text, "error": record.error}
+    happened: list[Item] = [msgspec.json.decode(data) for data, _ in told]
+    if json:
+        show_one({**shown, "steps": steps} | ({"events": happened} if events else {}), json=True)
+        return 0
+    show_one(shown, json=False)
+    click.echo()
+    show_items(steps, ("turn", "index", "name", "status", "started", "seconds"), json=False, none="no steps yet")
+    if events:
+        click.echo()
+        rows = [{**each, "at": when(each.get("at")), "what": _rest(each)} for each in happened]
+        show_items(rows, ("seq", "at", "type", "what"), json=False, none="no events")
+    return 0
+
+
+@command.command("cancel")
+@click.argument("task")
+@options.everywhere
+def cancel(task: str, *, json: bool, config: Path | None) -> int:
+    """Cancel a task: at once if it waits, else whoever runs it stops it."""
+    return work.run(_cancel(task, json=json, config=config))
+
+
+async def _cancel(task: str, *, json: bool, config: Path | None) -> int:
+    async with work.opened(config=config, serve=False) as hands:
+        record = await hands.cancel((await hands.storage.task(task)).id)
+    if json:
+        show_one(summary(record), json=True)
+    else:
+        state = record.state if record.finished else "asked to stop"
+        click.echo(f"{record.id}: {state}")
+    return 0
+
+
+@command.command("resume")
+@click.argument("task")
+@click.option("--yes", is_flag=True, help="Allow effects inside the workspace without asking.")
+@options.everywhere
+def resume(task: str, *, yes: bool, json: bool, config: Path | None) -> int:
+    """Take up a task that was interrupted, waits or failed, from what is recorded; follow it to its end."""
+    return work.run(_resume(task, yes=yes, json=json, config=config))
+
+
+async def _resume(task: str, *, yes: bool, json: bool, config: Path | None) -> int:
+    async with work.opened(config=config) as hands:
+        record = await hands.storage.task(task)
+        return await Console(hands, json=json, yes=yes).resume(record)
+
+
+def summary(record: TaskRecord) -> dict[str, Any]:
+    """A task as a list shows it."""
+    return {
+        "id": record.id,
+        "state": record.state,
+        "reason": record.reason,
+        "session": record.session,
+        "prompt": record.task.prompt,
+        "model": record.task.model,
+        "agent": record.task.agent,
+        "workspace": record.task.workspace,
+        "source": record.task.source,
+        "turns": record.turns,
+        "attempt": record.attempt,
+        "created": when(record.created),
+        "updated": when(record.updated),
+        "ended": when(record.ended),
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "turn": step.turn,
+        "index": step.index,
+        "kind": step.kind,
+        "name": step.name,
+        "status": step.status,
+        "started": when(step.started),
+        "ended": when(step.ended),
+        "seconds": None if step.ended is None else (step.ended - step.started) / 1000,
+        "usage": step.usage,
+    }
+
+
+def _rest(event: Item) -> dict[str, Any]:
+    """What an event says beyond its envelope."""
+    return {name: value for name, value in event.items() if name not in ("type", "task", "session", "at", "seq")}

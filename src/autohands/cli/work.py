@@ -1,0 +1,69 @@
+"""Where asynchronous commands run: one event loop, an open AutoHands, quiet logging, an orderly end on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autohands.cli.fail import debugging
+
+if TYPE_CHECKING:
+    from autohands.app import Hands
+
+_STOPPING = (signal.SIGTERM, signal.SIGHUP)
+
+
+def run(command: Coroutine[Any, Any, int]) -> int:
+    """Run a command in a loop of its own; its exit status. SIGTERM and SIGHUP interrupt it: its task can be resumed."""
+    _log(debug=debugging(sys.argv))
+    return asyncio.run(_until_stopped(command))
+
+
+def opened(
+    *, config: Path | None = None, workspace: Path | None = None, serve: bool = True
+) -> AbstractAsyncContextManager[Hands]:
+    """An open AutoHands for a command."""
+    from autohands import app
+
+    return app.open(workspace=workspace, config_file=config, serve=serve)
+
+
+async def _until_stopped(command: Coroutine[Any, Any, int]) -> int:
+    loop, got = asyncio.get_running_loop(), []
+    main = asyncio.current_task()
+
+    def stop(number: int) -> None:
+        got.append(number)
+        if main:
+            main.cancel()
+
+    for number in _STOPPING:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        return await command
+    except asyncio.CancelledError:
+        if not got:
+            raise
+        return 128 + got[0]
+    finally:
+        for number in _STOPPING:
+            loop.remove_signal_handler(number)
+
+
+def _log(*, debug: bool) -> None:
+    """Warnings as one line each on standard error; with `debug` everything, with tracebacks."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: debug or _without_traceback(record))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    record.exc_info = record.exc_text = None
+    return True

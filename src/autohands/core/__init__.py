@@ -1,0 +1,1 @@
+"""The microkernel: what exists, who brought it, and how long it lives."""

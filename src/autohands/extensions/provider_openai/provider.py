@@ -1,0 +1,92 @@
+"""OpenAI's models over HTTP: picks the protocol, sends the request, streams the reply."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+
+from autohands.extensions.provider_openai import wire_chat, wire_responses
+from autohands.extensions.provider_openai.account import OpenAIAccount, find_base_url, find_quirks
+from autohands.extensions.provider_openai.models import DEFAULT_MODEL, describe, reasons
+from autohands.protocols.extension import HttpFactory
+from autohands.protocols.provider import Delta, LoadBlob, ModelInfo, Request
+from autohands.sdk.account import check_key, key_name
+from autohands.sdk.exchange import Call, exchange
+from autohands.sdk.faults import Service
+from autohands.sdk.fragments import Writer
+from autohands.sdk.http import Endpoint, get_json
+from autohands.sdk.reply import ReplyAssembler
+
+
+class OpenAIProvider:
+    """One account at OpenAI or at a service that speaks like it. Implements `LLMProvider`."""
+
+    def __init__(self, account: OpenAIAccount, http: HttpFactory, load_blob: LoadBlob, *, name: str = "openai") -> None:
+        self.name = name
+        self._account = account
+        self._http = http
+        self._quirks = find_quirks(account, name)
+        self._base_url = find_base_url(account, self._quirks)
+        self._service = Service(name, key_name(name), self._base_url)
+        self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **self._authorization()}
+        self._chat = Writer(wire_chat.ChatEncoder(self._quirks), load_blob)
+        self._responses = Writer(wire_responses.ResponsesEncoder(), load_blob)
+
+    @property
+    def available(self) -> bool:
+        """Whether a key or an endpoint is configured."""
+        return self._account.api_key is not None or self._account.base_url is not None
+
+    @property
+    def default_model(self) -> str | None:
+        """The configured model; OpenAI's own has a default."""
+        return self._account.model or (DEFAULT_MODEL if self.name == "openai" else None)
+
+    def describe(self, model: str) -> ModelInfo:
+        """What is known of a model; conservative limits and no prices for an unknown one."""
+        return describe(model)
+
+    async def models(self) -> list[ModelInfo]:
+        """The models that the account may use.
+
+        Raises:
+            RetryableError, ProviderError: The service cannot be asked.
+        """
+        check_key(self.name, self._account)
+        endpoint = Endpoint(self._service, f"{self._base_url}/models", self._headers, self._account.deadlines)
+        found = await get_json(self._http, endpoint)
+        rows = found.get("data") if isinstance(found, dict) else found
+        names = [row["id"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("id"), str)]
+        return [describe(name) for name in sorted(names)]
+
+    def stream(self, request: Request) -> AsyncIterator[Delta]:
+        """Answer one request, ending in exactly one `Replied`.
+
+        Raises:
+            RetryableError: A passing fault.
+            ProviderError: A final one.
+        """
+        return exchange(self._http, partial(self._call, request))
+
+    async def _call(self, request: Request) -> Call:
+        check_key(self.name, self._account)
+        tag = f"{self.name}:{request.model}"
+        if self._speaks_responses(request.model):
+            path, writer, decode = "responses", self._responses, wire_responses.decode
+        else:
+            path, writer, decode = "chat/completions", self._chat, wire_chat.decode
+        body = await writer.write(request, tag)
+        endpoint = Endpoint(self._service, f"{self._base_url}/{path}", self._headers, self._account.deadlines)
+        return Call(endpoint, body, decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+
+    def _speaks_responses(self, model: str) -> bool:
+        if self._account.api == "auto":
+            return self._quirks.responses and reasons(model)
+        return self._account.api == "responses"
+
+    def _authorization(self) -> dict[str, str]:
+        key = self._account.api_key
+        if key is None:
+            return {}
+        header = self._quirks.key_header
+        return {header: f"Bearer {key}" if header == "Authorization" else key}

@@ -1,0 +1,1 @@
+"""Starting processes: clean environment, limits, bounded output, no survivors; and the jobs that sessions keep."""

@@ -1,0 +1,53 @@
+"""What a program and a supervisor say to each other over a socket: orders with descriptors there, news back.
+
+An order is JSON with its length before it; news are lines of JSON. Standard library only: supervisors load nothing
+else.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+Order: TypeAlias = dict[str, Any]
+News: TypeAlias = dict[str, Any]
+
+LENGTH = 4
+MOST_DESCRIPTORS = 8
+
+
+def packed(order: Order) -> bytes:
+    """An order as it is sent."""
+    body = json.dumps(order).encode()
+    return len(body).to_bytes(LENGTH, "little") + body
+
+
+class Line:
+    """The supervisor's end."""
+
+    def __init__(self, line: socket.socket) -> None:
+        self._line = line
+
+    def fileno(self) -> int:
+        """The descriptor, for polling."""
+        return self._line.fileno()
+
+    def receive(self) -> tuple[Order, list[int]] | None:
+        """The next order with its descriptors, waiting for it; None at the end of the line."""
+        try:
+            length, descriptors, _, _ = socket.recv_fds(self._line, LENGTH, MOST_DESCRIPTORS, socket.MSG_WAITALL)
+            body = self._line.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL)
+        except OSError:
+            return None
+        return (json.loads(body), descriptors) if body else None
+
+    def send(self, news: News, descriptors: Sequence[int] = (), *, urgent: bool = True) -> bool:
+        """Tell the program something, and whether it could be told. What is not urgent never waits."""
+        flags = 0 if urgent else socket.MSG_DONTWAIT
+        try:
+            socket.send_fds(self._line, [json.dumps(news).encode() + b"\n"], descriptors, flags)
+        except OSError:
+            return False
+        return True

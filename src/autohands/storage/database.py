@@ -1,0 +1,285 @@
+"""The one writer: a thread that owns the connection and commits units of work in groups."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+from autohands.protocols.errors import AutoHandsError, StorageUnavailable
+from autohands.sdk.identity import now_ms
+from autohands.storage.connection import connect, is_fatal, needs_reopening, unavailable
+from autohands.storage.files import private_directory, private_file
+from autohands.storage.migrations import migrate
+from autohands.storage.transaction import Transaction, Unit
+
+T = TypeVar("T")
+
+MOST_UNITS: Final = 512
+LOOK_SECONDS: Final = 0.1
+RENEW_SECONDS: Final = 10.0
+
+
+class Work:
+    """A unit on its way: after its group was committed or refused, `landed` is called with it on the event loop."""
+
+    __slots__ = ("error", "landed", "result", "tx", "unit")
+
+    def __init__(self, unit: Unit[Any], landed: Callable[[Work], None]) -> None:
+        self.unit = unit
+        self.landed = landed
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.tx: Transaction | None = None
+
+
+class Database:
+    """Commits units of work.
+
+    Each unit stands or falls by itself; a group shares one transaction and one sync to disk. `committed` is called on
+    the event loop for each committed unit, before its `landed`. `changed` is called there when another process has
+    committed something, as long as anybody `watching` wants to know.
+    """
+
+    def __init__(self, path: Path, committed: Callable[[Transaction], None], changed: Callable[[], None]) -> None:
+        self.path = path
+        self._committed = committed
+        self._changed = changed
+        self._loop = asyncio.get_running_loop()
+        self._inbox: SimpleQueue[Work | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._live, name="autohands-writer", daemon=True)
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._closed = False
+        self._connection: sqlite3.Connection | None = None
+        self._watchers = 0
+        self._version = 0
+        self._looked = 0.0
+        self._renewed = 0.0
+        self._renewal: Unit[object] | None = None
+
+    # --- on the event loop ---------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start the writer; make or migrate the file.
+
+        Raises:
+            ConfigError: The directory or the file is not ours. StorageUnavailable: It cannot be opened.
+        """
+        self._thread.start()
+        await self._opened
+
+    async def close(self) -> None:
+        """Commit what is queued and end the writer."""
+        if not self._closed:
+            self._closed = True
+            self._inbox.put(None)
+        await self._ended
+        self._thread.join()
+
+    def submit(self, unit: Unit[Any], landed: Callable[[Work], None]) -> Work:
+        """Queue a unit and wake the writer.
+
+        Raises:
+            StorageUnavailable: The database is closed.
+        """
+        if self._closed:
+            raise StorageUnavailable(f"{self.path} is closed", hint="the program is stopping")
+        work = Work(unit, landed)
+        self._inbox.put(work)
+        return work
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run a unit; its result once it is synced to disk. Raises what the unit raises, and `StorageUnavailable`."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def landed(work: Work) -> None:
+            if future.done():
+                return
+            if work.error is None:
+                future.set_result(work.result)
+            else:
+                future.set_exception(work.error)
+
+        self.submit(unit, landed)
+        return await future
+
+    def renew_with(self, unit: Unit[object] | None) -> None:
+        """Have the writer run `unit` by itself every ten seconds from now on, or nothing."""
+        self._renewed = time.monotonic()
+        self._renewal = unit
+        self._nudge()
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """While entered, what other processes commit is noticed within 100 ms."""
+        self._watchers += 1
+        if self._watchers == 1:
+            self._nudge()
+        try:
+            yield
+        finally:
+            self._watchers -= 1
+
+    def _nudge(self) -> None:
+        """Make the writer work out anew how long it may sleep."""
+        if not self._closed:
+            self._inbox.put(Work(_nothing, _ignore))
+
+    def _land(self, works: list[Work]) -> None:
+        for work in works:
+            if work.error is None and work.tx is not None:
+                self._committed(work.tx)
+            work.landed(work)
+
+    # --- on the writer's thread ----------------------------------------------------------------------------------
+
+    def _live(self) -> None:
+        try:
+            self._begin()
+        except AutoHandsError as error:
+            self._call(_fail, self._opened, error)
+        except (sqlite3.Error, OSError) as error:
+            self._call(_fail, self._opened, _unopened(error, self.path))
+        else:
+            self._call(_succeed, self._opened)
+            while self._serve():
+                pass
+        if self._connection is not None:
+            self._connection.close()
+        self._call(_succeed, self._ended)
+
+    def _begin(self) -> None:
+        private_directory(self.path.parent)
+        private_file(self.path)
+        self._connection = connect(self.path)
+        migrate(self._connection, self.path)
+        self._version = self._data_version(self._connection)
+
+    def _serve(self) -> bool:
+        works, going_on = self._next()
+        if works:
+            self._commit(works)
+        now = time.monotonic()
+        if self._watchers and now - self._looked >= LOOK_SECONDS:
+            self._looked = now
+            self._look()
+        if self._renewal is not None and now - self._renewed >= RENEW_SECONDS:
+            self._renewed = now
+            self._commit([Work(self._renewal, _ignore)])
+        return going_on
+
+    def _next(self) -> tuple[list[Work], bool]:
+        """The units that wait, at most 512, and whether there will be more; waits for the first."""
+        inbox, works = self._inbox, []
+        try:
+            work = inbox.get(timeout=self._patience())
+            while work is not None:
+                works.append(work)
+                if len(works) == MOST_UNITS or inbox.empty():
+                    return works, True
+                work = inbox.get_nowait()
+        except Empty:
+            return works, True
+        return works, False
+
+    def _patience(self) -> float | None:
+        """How many seconds the writer may sleep."""
+        now, waits = time.monotonic(), []
+        if self._watchers:
+            waits.append(self._looked + LOOK_SECONDS - now)
+        if self._renewal is not None:
+            waits.append(self._renewed + RENEW_SECONDS - now)
+        return max(min(waits), 0.0) if waits else None
+
+    def _commit(self, works: list[Work]) -> None:
+        try:
+            self._transact(self._connected(), works)
+        except sqlite3.Error as error:
+            self._refuse(works, error)
+        self._call(self._land, works)
+
+    def _transact(self, connection: sqlite3.Connection, works: list[Work]) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        now = now_ms()
+        for work in works:
+            connection.execute("SAVEPOINT unit")
+            work.tx = Transaction(connection, now)
+            try:
+                work.result = work.unit(work.tx)
+            except Exception as error:  # a unit is rolled back, its neighbours stay
+                if is_fatal(error) or not connection.in_transaction:
+                    raise
+                work.error = error
+                connection.execute("ROLLBACK TO unit")
+            connection.execute("RELEASE unit")
+        connection.execute("COMMIT")
+
+    def _refuse(self, works: list[Work], error: sqlite3.Error) -> None:
+        """Nothing of this group was recorded."""
+        refusal = unavailable(error, self.path)
+        for work in works:
+            work.error = work.error or refusal
+        connection = self._connection
+        if connection is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if needs_reopening(error) or connection.in_transaction:
+            self._connection = None
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connect(self.path)
+            self._version = 0
+        return self._connection
+
+    def _look(self) -> None:
+        """Tell the loop if another process has committed something."""
+        with contextlib.suppress(sqlite3.Error):
+            version = self._data_version(self._connected())
+            if version != self._version:
+                self._version = version
+                self._call(self._changed)
+
+    @staticmethod
+    def _data_version(connection: sqlite3.Connection) -> int:
+        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def _call(self, function: Callable[..., None], *arguments: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _nothing(_tx: Transaction) -> None:
+    return None
+
+
+def _ignore(_work: Work) -> None:
+    return None
+
+
+def _succeed(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _fail(future: asyncio.Future[None], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _unopened(error: sqlite3.Error | OSError, path: Path) -> StorageUnavailable:
+    if isinstance(error, sqlite3.Error):
+        return unavailable(error, path)
+    return StorageUnavailable(f"{path}: cannot be opened ({error})", hint="look at its owner, its mode and the disk")

@@ -1,0 +1,90 @@
+"""How tasks end: finished by their run, cancelled, or given up."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from autohands.protocols.events import RunFinished
+from autohands.protocols.storage import Cancel, Finish
+from autohands.protocols.task import TaskRecord
+from autohands.storage import approvals, events, ledger, signals, steps, tasks
+from autohands.storage.transaction import TaskKey, Transaction
+
+CANCELLED: Final = Finish(state="cancelled", reason="cancelled")
+
+
+def finish(tx: Transaction, change: Finish, task: TaskKey) -> bool:
+    """End a running task; False, and nothing done, where unread words forbid it."""
+    if change.unless_words and signals.unread(tx, task.seq):
+        tx.spoken.append(task.id)
+        return False
+    end(tx, change, task)
+    return True
+
+
+def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
+    """The one way into an end state: the row, `run.finished`, the parent's signal, the session's next task."""
+    tx.connection.execute(
+        "UPDATE task SET status = ?, reason = ?, text = ?, error = ?, waits = NULL, run_at = NULL, lease_owner = NULL,"
+        " updated = ?, ended = ? WHERE seq = ?",
+        (change.state, change.reason, change.text, change.error, tx.now, tx.now, task.seq),
+    )
+    approvals.withdraw(tx, task.seq)
+    turns, usage = steps.totals(tx.connection, task.seq)
+    finished = RunFinished(
+        reason=change.reason,
+        text=change.text,
+        error=change.error,
+        turns=turns,
+        usage=usage,
+        micro_usd=ledger.cost_of(tx.connection, task.seq),
+    )
+    events.append(tx, task, finished)
+    _tell_parent(tx, change, task)
+    promote(tx, task.session)
+
+
+def _tell_parent(tx: Transaction, change: Finish, task: TaskKey) -> None:
+    row = tx.connection.execute(
+        "SELECT p.seq FROM task t JOIN task p ON p.id = t.parent WHERE t.seq = ?", (task.seq,)
+    ).fetchone()
+    if row:
+        outcome = {"state": change.state, "reason": change.reason, "text": change.text, "error": change.error}
+        signals.deliver(tx, row[0], f"child:{task.id}", outcome)
+
+
+def promote(tx: Transaction, session: str) -> None:
+    """The next task of a session becomes its head, if it has none."""
+    if tasks.place_in_line(tx, session) == "blocked":
+        return
+    promoted = tx.connection.execute(
+        "UPDATE task SET status = 'ready', updated = ? WHERE seq ="
+        " (SELECT seq FROM task WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1)",
+        (tx.now, session),
+    )
+    if promoted.rowcount:
+        tx.ready = True
+
+
+def cancel(tx: Transaction, change: Cancel) -> TaskRecord:
+    """Cancel a task and its descendants: those that run are stopped by their executor, the others end at once.
+
+    Raises:
+        NotFound: There is no such task.
+    """
+    _cancel(tx, tasks.key_of(tx.connection, change.task), change.by)
+    return tasks.get(tx.connection, change.task)
+
+
+def _cancel(tx: Transaction, task: TaskKey, by: str) -> None:
+    children = tx.connection.execute(
+        "SELECT seq, id, session, root FROM task WHERE parent = ? AND ended IS NULL ORDER BY seq", (task.id,)
+    ).fetchall()
+    (status,) = tx.connection.execute("SELECT status FROM task WHERE seq = ?", (task.seq,)).fetchone()
+    if status == "running":
+        tx.connection.execute("UPDATE task SET control = 'cancel', updated = ? WHERE seq = ?", (tx.now, task.seq))
+        tx.cancelled.append(task.id)
+    elif status in ("delayed", "blocked", "ready", "waiting", "paused"):
+        end(tx, Finish(state="cancelled", reason="cancelled", error=f"cancelled by {by}" if by else ""), task)
+    for row in children:
+        _cancel(tx, TaskKey(*row), by)

@@ -1,0 +1,63 @@
+"""Queries: two threads with connections of their own that can only read."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+from autohands.storage.connection import connect, unavailable
+
+T = TypeVar("T")
+
+READERS: Final = 2
+
+
+class Readers:
+    """Runs queries beside the event loop and beside the writer."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="autohands-reader")
+        self._own = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """The query's result, from one snapshot of what is committed.
+
+        Raises:
+            StorageUnavailable: The file cannot be read.
+        """
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
+
+    async def call(self, function: Callable[[], T]) -> T:
+        """Run something that reads files, beside the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+
+    async def close(self) -> None:
+        """Wait for running queries and close the connections."""
+        await asyncio.to_thread(self._threads.shutdown)
+        for connection in self._connections:
+            connection.close()
+
+    def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            connection = self._connection()
+            connection.execute("BEGIN")
+            try:
+                return query(connection)
+            finally:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise unavailable(error, self._path) from error
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is None:
+            connection = self._own.connection = connect(self._path, read_only=True)
+            self._connections.append(connection)
+        return connection

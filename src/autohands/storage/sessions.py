@@ -1,0 +1,138 @@
+"""Sessions: found by id or name, made where missing, each bound to one workspace."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from typing import Any, Final
+
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
+from autohands.protocols.storage import FixSystem, ForgetSession, RenameSession, SessionRecord
+from autohands.protocols.task import Task
+from autohands.sdk.identity import new_id
+from autohands.storage import workspaces
+from autohands.storage.transaction import TaskKey, Transaction
+from autohands.storage.workspaces import Place
+
+ID_PREFIX: Final = "ses_"
+_NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_FIELDS: Final = ("id", "name", "principal", "workspace", "agent", "title", "system", "tasks", "created", "updated")
+_SELECT: Final = (
+    "SELECT s.id, s.name, s.principal, coalesce(w.root, ''), s.agent, s.title, s.system,"
+    " (SELECT count(*) FROM task t WHERE t.session = s.id), s.created, s.updated"
+    " FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
+)
+_SAID: Final = (
+    " AND (s.title LIKE :like ESCAPE '\\' OR s.name LIKE :like ESCAPE '\\' OR EXISTS(SELECT 1 FROM task t"
+    " WHERE t.session = s.id AND (json_extract(CAST(t.request AS TEXT), '$.prompt') LIKE :like ESCAPE '\\'"
+    " OR EXISTS(SELECT 1 FROM step p, json_tree(CAST(p.output AS TEXT)) j WHERE p.task = t.seq AND p.kind = 'model'"
+    " AND p.output IS NOT NULL AND j.key = 'text' AND j.value LIKE :like ESCAPE '\\'))))"
+)
+
+
+def _record(row: tuple[Any, ...]) -> SessionRecord:
+    return SessionRecord(**dict(zip(_FIELDS, row, strict=True)))
+
+
+def find(connection: sqlite3.Connection, session: str, principal: str) -> SessionRecord | None:
+    """A principal's session by id or name."""
+    column = "id" if session.startswith(ID_PREFIX) else "name"
+    row = connection.execute(f"{_SELECT} WHERE s.{column} = ? AND s.principal = ?", (session, principal)).fetchone()
+    return _record(row) if row else None
+
+
+def get(connection: sqlite3.Connection, session: str, principal: str) -> SessionRecord:
+    """A principal's session by id or name.
+
+    Raises:
+        NotFound: There is none, or it belongs to somebody else.
+    """
+    record = find(connection, session, principal)
+    if record is None:
+        raise NotFound(f"there is no session {session!r}", hint="`autohands session list` shows them")
+    return record
+
+
+def search(connection: sqlite3.Connection, text: str, principal: str, limit: int) -> list[SessionRecord]:
+    """A principal's sessions, last used first; with `text`, those in which it was said."""
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    rows = connection.execute(
+        f"{_SELECT} WHERE s.principal = :principal{_SAID if text else ''}"
+        " ORDER BY s.updated DESC, s.id DESC LIMIT :limit",
+        {"principal": principal, "like": f"%{escaped}%", "limit": limit},
+    )
+    return [_record(row) for row in rows]
+
+
+def enter(tx: Transaction, task: Task, place: Place | None) -> SessionRecord:
+    """The session a task belongs to, made if it is missing.
+
+    Raises:
+        NotFound: An id that is not known, or somebody else's. BadRequest: That is no name.
+        Conflict: The session is bound to another workspace.
+    """
+    record = find(tx.connection, task.session, task.principal) if task.session else None
+    if record is None:
+        return _make(tx, task, place)
+    if place is not None and place.root != record.workspace:
+        if record.workspace:
+            raise Conflict(
+                f"session {record.name!r} works in {record.workspace}, not in {place.root}",
+                hint="leave the workspace out, or begin another session",
+            )
+        tx.connection.execute("UPDATE session SET workspace = ? WHERE id = ?", (workspaces.keep(tx, place), record.id))
+    tx.connection.execute("UPDATE session SET updated = ? WHERE id = ?", (tx.now, record.id))
+    return get(tx.connection, record.id, task.principal)
+
+
+def _make(tx: Transaction, task: Task, place: Place | None) -> SessionRecord:
+    new = new_id("ses")
+    name = task.session or new
+    if name != new and name.startswith(ID_PREFIX):
+        raise NotFound(f"there is no session {name!r}", hint="`autohands session list` shows them")
+    if not _NAME.fullmatch(name):
+        raise BadRequest(
+            f"{name[:200]!r} cannot name a session", hint="use at most 128 letters, digits and the signs . _ : -"
+        )
+    workspace = workspaces.keep(tx, place) if place else None
+    tx.connection.execute(
+        "INSERT INTO session(id, principal, name, workspace, agent, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (new, task.principal, name, workspace, task.agent, tx.now, tx.now),
+    )
+    return get(tx.connection, new, task.principal)
+
+
+def fix_system(tx: Transaction, change: FixSystem, _task: TaskKey) -> str:
+    """Keep a system prompt if there is none yet; the one that stands."""
+    tx.connection.execute(
+        "UPDATE session SET system = ? WHERE id = ? AND system IS NULL", (change.system, change.session)
+    )
+    row = tx.connection.execute("SELECT system FROM session WHERE id = ?", (change.session,)).fetchone()
+    return str(row[0]) if row else change.system
+
+
+def rename(tx: Transaction, change: RenameSession) -> None:
+    """Give a session another title.
+
+    Raises:
+        NotFound: There is no such session.
+    """
+    renamed = tx.connection.execute("UPDATE session SET title = ? WHERE id = ?", (change.title, change.session))
+    if renamed.rowcount == 0:
+        raise NotFound(f"there is no session {change.session!r}", hint="`autohands session list` shows them")
+
+
+def forget(tx: Transaction, change: ForgetSession) -> None:
+    """Delete a session with all that belongs to it; what it has cost stays in the ledger.
+
+    Raises:
+        NotFound: There is no such session. Conflict: One of its tasks has not ended.
+    """
+    open_task = tx.connection.execute(
+        "SELECT id, status FROM task WHERE session = ? AND ended IS NULL LIMIT 1", (change.session,)
+    ).fetchone()
+    if open_task:
+        raise Conflict(f"task {open_task[0]} of this session is {open_task[1]}", hint="cancel it first")
+    tx.connection.execute("DELETE FROM job WHERE session = ?", (change.session,))
+    if tx.connection.execute("DELETE FROM session WHERE id = ?", (change.session,)).rowcount == 0:
+        raise NotFound(f"there is no session {change.session!r}", hint="`autohands session list` shows them")

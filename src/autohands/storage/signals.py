@@ -1,0 +1,88 @@
+"""Signals: what a task is told from outside; the words said to it are signals too."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from autohands.protocols.errors import BadRequest
+from autohands.protocols.storage import ReadWords, Signal, Speak, Word
+from autohands.storage import tasks, waits
+from autohands.storage.transaction import TaskKey, Transaction
+
+WORDS: Final = "words"
+
+_encode: Final = msgspec.json.Encoder().encode
+_payload: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+def deliver(tx: Transaction, task: int, topic: str, payload: dict[str, Any], dedup: str | None = None) -> None:
+    """Keep a payload for a task, and wake the task if it waits for it."""
+    added = tx.connection.execute(
+        "INSERT INTO signal(task, topic, dedup, payload, created) VALUES(?, ?, ?, ?, ?)"
+        " ON CONFLICT(task, dedup) DO NOTHING",
+        (task, topic, dedup, _encode(payload), tx.now),
+    )
+    if added.rowcount and any(waits.names(wait, topic) for wait in waits.waits_of(tx, task)):
+        waits.wake(tx, task)
+
+
+def signal(tx: Transaction, change: Signal) -> None:
+    """Give a task the payload of a topic.
+
+    Raises:
+        NotFound: There is no such task. BadRequest: The topic is ours.
+    """
+    if change.topic == WORDS:
+        raise BadRequest(f"the topic {WORDS!r} is reserved", hint="say words to the task's session")
+    deliver(tx, tasks.key_of(tx.connection, change.task).seq, change.topic, change.payload, change.dedup)
+
+
+def speak(tx: Transaction, change: Speak) -> str | None:
+    """Leave words for the running or waiting head of a session; its id, or None if there is none."""
+    row = tx.connection.execute(
+        "SELECT seq, id FROM task WHERE session = ? AND status IN('running', 'waiting')", (change.session,)
+    ).fetchone()
+    if row is None:
+        return None
+    deliver(tx, row[0], WORDS, {"text": change.text})
+    tx.spoken.append(row[1])
+    return str(row[1])
+
+
+def mark_read(tx: Transaction, change: ReadWords, task: TaskKey) -> None:
+    """Words were read by a turn; the first one to read them stands."""
+    tx.connection.executemany(
+        "UPDATE signal SET turn = ? WHERE id = ? AND task = ? AND topic = 'words' AND turn IS NULL",
+        [(change.turn, word, task.seq) for word in change.ids],
+    )
+
+
+def unread(tx: Transaction, task: int) -> bool:
+    """Whether words wait that no turn has read."""
+    found = tx.connection.execute(
+        "SELECT 1 FROM signal WHERE task = ? AND topic = 'words' AND turn IS NULL LIMIT 1", (task,)
+    )
+    return found.fetchone() is not None
+
+
+def words(connection: sqlite3.Connection, task: str) -> list[Word]:
+    """Words said to a task, in order."""
+    rows = connection.execute(
+        "SELECT id, payload, turn FROM signal WHERE task = (SELECT seq FROM task WHERE id = ?) AND topic = 'words'"
+        " ORDER BY id",
+        (task,),
+    )
+    return [Word(id=word, text=_payload.decode(payload)["text"], turn=turn) for word, payload, turn in rows]
+
+
+def payloads(connection: sqlite3.Connection, task: str) -> dict[str, dict[str, Any]]:
+    """The last payload of each topic of a task, words left out."""
+    rows = connection.execute(
+        "SELECT topic, payload FROM signal WHERE task = (SELECT seq FROM task WHERE id = ?) AND topic <> 'words'"
+        " ORDER BY id",
+        (task,),
+    )
+    return {topic: _payload.decode(payload) for topic, payload in rows}

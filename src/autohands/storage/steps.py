@@ -1,0 +1,84 @@
+"""Steps: the only home of replies, results, intents and usage."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Final
+
+import msgspec
+
+from autohands.protocols.errors import Conflict
+from autohands.protocols.messages import Usage
+from autohands.protocols.storage import RecordStep, Step
+from autohands.storage.transaction import TaskKey, Transaction
+
+# Only a step that was begun can change, and only by being completed.
+INSERT: Final = (
+    "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, started,"
+    " ended) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT(task, turn, idx) DO UPDATE SET status = excluded.status, output = excluded.output,"
+    " usage = excluded.usage, ended = excluded.ended"
+    " WHERE step.status = 'started' AND excluded.status <> 'started'"
+)
+_FIELDS: Final = (
+    *("turn", "index", "kind", "name", "status", "idempotent", "input_hash"),
+    *("output", "usage", "attempt", "started", "ended"),
+)
+_COLUMNS: Final = "turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, started, ended"
+
+_encode: Final = msgspec.json.Encoder().encode
+_usage: Final = msgspec.json.Decoder(Usage)
+
+
+def row_of(task: int, step: Step) -> tuple[object, ...]:
+    """What `INSERT` takes."""
+    return (
+        task,
+        step.turn,
+        step.index,
+        step.kind,
+        step.name,
+        step.status,
+        step.idempotent,
+        step.input_hash,
+        step.output,
+        None if step.usage is None else _encode(step.usage),
+        step.attempt,
+        step.started,
+        step.ended,
+    )
+
+
+def record(tx: Transaction, change: RecordStep, task: TaskKey) -> None:
+    """Insert a step, or complete one that was started.
+
+    Raises:
+        Conflict: It is there already: its body must not run.
+    """
+    step = change.step
+    if tx.connection.execute(INSERT, row_of(task.seq, step)).rowcount == 0:
+        raise Conflict(f"step {step.turn}.{step.index} of {task.id} is recorded already and cannot change")
+
+
+def read(connection: sqlite3.Connection, task: str) -> list[Step]:
+    """The steps of a task, by turn and index."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM step WHERE task = (SELECT seq FROM task WHERE id = ?) ORDER BY turn, idx", (task,)
+    )
+    return [_step(row) for row in rows]
+
+
+def _step(row: tuple[Any, ...]) -> Step:
+    values = dict(zip(_FIELDS, row, strict=True))
+    usage = values.pop("usage")
+    idempotent = bool(values.pop("idempotent"))
+    return Step(**values, idempotent=idempotent, usage=None if usage is None else _usage.decode(usage))
+
+
+def totals(connection: sqlite3.Connection, task: int) -> tuple[int, Usage]:
+    """How many turns a task has taken, and what its model calls used."""
+    turns: int | None = connection.execute("SELECT max(turn) FROM step WHERE task = ?", (task,)).fetchone()[0]
+    used = Usage()
+    for (usage,) in connection.execute("SELECT usage FROM step WHERE task = ? AND usage IS NOT NULL", (task,)):
+        used += _usage.decode(usage)
+    return turns or 0, used

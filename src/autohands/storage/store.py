@@ -1,0 +1,146 @@
+"""The one door to what is durable: commits and queries, with the journal, the engine and the blobs beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from autohands.protocols.process import JobRow
+from autohands.protocols.storage import ApprovalRecord, Change, Enqueue, SessionRecord, Step, Word
+from autohands.protocols.task import TaskRecord, TaskState
+from autohands.sdk.identity import new_id, now_ms
+from autohands.storage import approvals, executors, jobs, ledger, sessions, signals, steps, tasks
+from autohands.storage.blobs import Blobs
+from autohands.storage.changes import Applicable, apply
+from autohands.storage.database import Database
+from autohands.storage.engine import Engine, Parts
+from autohands.storage.journal import Journal
+from autohands.storage.lease import Flusher
+from autohands.storage.readers import Readers
+from autohands.storage.tasks import Placed
+from autohands.storage.transaction import Transaction
+from autohands.storage.workspaces import find_place
+
+T = TypeVar("T")
+
+
+@asynccontextmanager
+async def open(path: Path) -> AsyncIterator[Store]:
+    """Open the database at `path`, made if missing; `blobs/` and `backups/` lie beside it.
+
+    Raises:
+        ConfigError: The directory or the file is not ours, or a newer program wrote it.
+        StorageUnavailable: It cannot be opened; the text has the remedy.
+    """
+    store = Store(path)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+class Store:
+    """`protocols.storage.Storage` on one SQLite file. `executor` names this program in the rows of its jobs."""
+
+    def __init__(self, path: Path) -> None:
+        self._readers = Readers(path)
+        self._database = Database(path, self._committed, self._changed)
+        self._flusher = Flusher()
+        self._process = executors.this_process()
+        self.executor = new_id("exe")
+        self.journal = Journal(self._database, self._readers)
+        self.engine = Engine(Parts(self._database, self.journal, self._flusher))
+        self.blobs = Blobs(path.parent / "blobs", self._database)
+
+    async def start(self) -> None:
+        """Open the file, and mark jobs whose program is gone as lost."""
+        await self._database.open()
+        lost = await self._read(lambda connection: jobs.orphaned(connection, self._process))
+        if lost:
+            await self._database.write(lambda tx: jobs.lose(tx, lost))
+
+    async def stop(self) -> None:
+        """Write down what there is and close the file."""
+        self._flusher.close()
+        await self._readers.close()
+        await self._database.close()
+
+    def _committed(self, tx: Transaction) -> None:
+        for task, entry in tx.entries:
+            self.journal.show(task, entry)
+        self.engine.committed(tx)
+
+    def _changed(self) -> None:
+        self.journal.refresh()
+        self.engine.wake()
+
+    # --- commits ---------------------------------------------------------------------------------------------------
+
+    async def commit(self, *changes: Change) -> list[Any]:
+        """Apply changes that need no lease, all or nothing; durable when it returns. Returns each change's result."""
+        ready = [await self._placed(change) for change in changes]
+        return await self._database.write(lambda tx: [apply(tx, change) for change in ready])
+
+    async def _placed(self, change: Change) -> Applicable:
+        """Look up an `Enqueue`'s workspace here: a slow disk must not hold the writer up."""
+        if isinstance(change, Enqueue) and change.task.workspace:
+            workspace = change.task.workspace
+            return Placed(change.task, await self._readers.call(lambda: find_place(workspace)))
+        return change
+
+    async def save_job(self, row: JobRow) -> None:
+        """Insert or replace a background process's row."""
+        await self._database.write(lambda tx: jobs.save(tx, row, self.executor, self._process))
+
+    # --- queries ---------------------------------------------------------------------------------------------------
+
+    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._readers.read(query)
+
+    async def task(self, task: str) -> TaskRecord:
+        """One task, by its id or a unique beginning of at least 8 characters. Raises `NotFound` with the nearest."""
+        return await self._read(lambda connection: tasks.find(connection, task))
+
+    async def tasks(
+        self, *, session: str | None = None, states: Sequence[TaskState] = (), limit: int = 100
+    ) -> list[TaskRecord]:
+        """Tasks, newest first."""
+        return await self._read(lambda connection: tasks.newest(connection, session, states, limit))
+
+    async def steps(self, task: str) -> list[Step]:
+        """The steps of a task, by turn and index."""
+        return await self._read(lambda connection: steps.read(connection, task))
+
+    async def session(self, session: str, principal: str = "owner") -> SessionRecord:
+        """A session by id or name. Raises `NotFound`."""
+        return await self._read(lambda connection: sessions.get(connection, session, principal))
+
+    async def sessions(self, *, search: str = "", principal: str = "owner", limit: int = 100) -> list[SessionRecord]:
+        """Sessions, most recently used first; `search` looks into titles and into what was said."""
+        return await self._read(lambda connection: sessions.search(connection, search, principal, limit))
+
+    async def approvals(self, *, task: str | None = None, pending: bool = True) -> list[ApprovalRecord]:
+        """Approvals, oldest first."""
+        return await self._read(lambda connection: approvals.oldest(connection, task, pending=pending))
+
+    async def words(self, task: str) -> list[Word]:
+        """Words said to a task, in order."""
+        if lease := self.engine.lease(task):
+            lease.unread = False
+        return await self._read(lambda connection: signals.words(connection, task))
+
+    async def signals(self, task: str) -> dict[str, dict[str, Any]]:
+        """The payloads of a task's signals, by topic; of several with one topic the last."""
+        return await self._read(lambda connection: signals.payloads(connection, task))
+
+    async def spent(self, task: str | None = None) -> int:
+        """Micro-USD spent and reserved: by a task's root, or today."""
+        return await self._read(lambda connection: ledger.spent(connection, task, now_ms()))
+
+    async def jobs(self, session: str | None = None) -> list[JobRow]:
+        """Rows of background processes, oldest first."""
+        return await self._read(lambda connection: jobs.read(connection, session))

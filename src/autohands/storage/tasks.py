@@ -1,0 +1,230 @@
+"""Tasks: accepted, found, listed."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
+from autohands.protocols.events import TaskQueued
+from autohands.protocols.storage import Enqueue
+from autohands.protocols.task import PRIORITIES, Task, TaskRecord, TaskState
+from autohands.sdk.identity import new_id
+from autohands.storage import events, sessions
+from autohands.storage.transaction import TaskKey, Transaction
+from autohands.storage.workspaces import Place
+
+MINUTE_MS: Final = 60_000
+SHORTEST_PREFIX: Final = 8
+_FIELDS: Final = (
+    *("id", "seq", "state", "session", "task", "attempt", "reason", "control", "error", "text", "root"),
+    *("turns", "run_at", "created", "updated", "ended"),
+)
+COLUMNS: Final = (
+    "id, seq, status, session, request, attempt, reason, control, error, text, root,"
+    " (SELECT max(turn) FROM step WHERE step.task = task.seq), run_at, created, updated, ended"
+)
+_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+_task: Final = msgspec.json.Decoder(Task)
+
+
+class Placed(Struct, frozen=True):
+    """An `Enqueue` whose workspace has been looked up."""
+
+    task: Task
+    place: Place | None
+
+
+def record_of(row: Sequence[Any]) -> TaskRecord:
+    """The record of a row of `COLUMNS`."""
+    values = dict(zip(_FIELDS, row, strict=True))
+    request, turns, run_at = values.pop("task"), values.pop("turns"), values.pop("run_at")
+    return TaskRecord(**values, task=_task.decode(request), turns=turns or 0, run_at=run_at or 0)
+
+
+def get(connection: sqlite3.Connection, task: str) -> TaskRecord:
+    """A task by its id.
+
+    Raises:
+        NotFound: There is none.
+    """
+    row = connection.execute(f"SELECT {COLUMNS} FROM task WHERE id = ?", (task,)).fetchone()
+    if row is None:
+        raise missing(connection, task)
+    return record_of(row)
+
+
+def find(connection: sqlite3.Connection, task: str) -> TaskRecord:
+    """A task by its id, or by the beginning of one.
+
+    Raises:
+        NotFound: None or several begin so; the nearest ids are given.
+    """
+    if len(task) < SHORTEST_PREFIX:
+        return get(connection, task)
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM task WHERE id >= ? AND id < ? ORDER BY id LIMIT 4", (task, task + "\U0010ffff")
+    ).fetchall()
+    exact = [row for row in rows if row[0] == task] or rows
+    if len(exact) > 1:
+        raise NotFound(f"several tasks begin with {task!r}", hint=", ".join(str(row[0]) for row in exact))
+    if not exact:
+        raise missing(connection, task)
+    return record_of(exact[0])
+
+
+def missing(connection: sqlite3.Connection, task: str) -> NotFound:
+    """The error for a task that is not there, with the ids that look like it."""
+    known = [str(near) for (near,) in connection.execute("SELECT id FROM task ORDER BY seq DESC LIMIT 200")]
+    near = difflib.get_close_matches(task, known, n=3, cutoff=0.7)
+    return NotFound(f"there is no task {task!r}", hint=f"did you mean {', '.join(near)}?" if near else None)
+
+
+def key_of(connection: sqlite3.Connection, task: str) -> TaskKey:
+    """What names a task in the tables.
+
+    Raises:
+        NotFound: There is none.
+    """
+    row = connection.execute("SELECT seq, id, session, root FROM task WHERE id = ?", (task,)).fetchone()
+    if row is None:
+        raise missing(connection, task)
+    return TaskKey(*row)
+
+
+def newest(
+    connection: sqlite3.Connection, session: str | None, states: Sequence[TaskState], limit: int
+) -> list[TaskRecord]:
+    """Tasks of a session or of all, in one of `states` or in any, newest first."""
+    conditions, values = [], list[object]()
+    if session is not None:
+        conditions.append("session = ?")
+        values.append(session)
+    if states:
+        conditions.append(f"status IN({', '.join('?' * len(states))})")
+        values.extend(states)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    rows = connection.execute(f"SELECT {COLUMNS} FROM task{where} ORDER BY seq DESC LIMIT ?", (*values, limit))
+    return [record_of(row) for row in rows]
+
+
+def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
+    """Accept a task: its row, its session, `task.queued`.
+
+    Raises:
+        BadRequest: It makes no sense. NotFound: Its session or parent is not there.
+        Conflict: Its idempotency key was used with another body, or its session works elsewhere.
+    """
+    task, place = change.task, change.place if isinstance(change, Placed) else None
+    body_hash = hashlib.sha256(_encode(task)).digest()
+    if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
+        return known
+    task_id = _new_id(tx, task)
+    root = _root(tx, task) or task_id
+    session = sessions.enter(tx, task, place)
+    stored = replace(task, id=task_id, session=session.id, workspace=session.workspace or None)
+    _insert(tx, stored, root, body_hash)
+    tx.ready = True
+    record = get(tx.connection, task_id)
+    key = TaskKey(record.seq, task_id, session.id, root)
+    events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
+    return record
+
+
+def _insert(tx: Transaction, task: Task, root: str, body_hash: bytes) -> None:
+    row = {
+        "id": task.id,
+        "session": task.session,
+        "principal": task.principal,
+        "source": task.source,
+        "idempotency_key": task.idempotency_key,
+        "body_hash": body_hash,
+        "queue": task.queue,
+        "kind": task.kind,
+        "agent": task.agent,
+        "labels": _encode(task.labels),
+        "reply_address": task.reply_address,
+        "correlation": task.correlation,
+        "deadline": task.deadline,
+        "parent": task.parent,
+        "root": root,
+        "request": _encode(task),
+        "rank": tx.now - _priority(task) * MINUTE_MS,
+        "run_at": max(task.not_before or 0, tx.now),
+        "status": _first_state(tx, task),
+        "max_attempts": max(task.max_attempts, 1),
+        "created": tx.now,
+        "updated": tx.now,
+    }
+    tx.connection.execute(
+        f"INSERT INTO task({', '.join(row)}) VALUES({', '.join('?' * len(row))})", tuple(row.values())
+    )
+
+
+def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
+    row = tx.connection.execute(
+        "SELECT id, body_hash FROM task WHERE principal = ? AND source = ? AND idempotency_key = ?",
+        (task.principal, task.source, task.idempotency_key),
+    ).fetchone()
+    if row is None:
+        return None
+    if row[1] != body_hash:
+        raise Conflict(
+            f"the idempotency key {task.idempotency_key!r} was used with another body, for {row[0]}",
+            hint="use a new key for a new request",
+        )
+    return get(tx.connection, row[0])
+
+
+def _priority(task: Task) -> int:
+    priority = PRIORITIES.get(task.priority) if isinstance(task.priority, str) else task.priority
+    if priority is None or not -60 <= priority <= 60:
+        raise BadRequest(
+            f"priority {task.priority!r} is unknown", hint=f"use {', '.join(PRIORITIES)}, or a number from -60 to 60"
+        )
+    return priority
+
+
+def _new_id(tx: Transaction, task: Task) -> str:
+    if not task.id:
+        return new_id("task")
+    if not _ID.fullmatch(task.id):
+        raise BadRequest(f"{task.id[:200]!r} cannot be a task's id", hint="leave it out")
+    if tx.connection.execute("SELECT 1 FROM task WHERE id = ?", (task.id,)).fetchone():
+        raise Conflict(f"there is a task {task.id!r} already", hint="leave the id out")
+    return task.id
+
+
+def _root(tx: Transaction, task: Task) -> str | None:
+    if task.parent is None:
+        return None
+    row = tx.connection.execute(
+        "SELECT root FROM task WHERE id = ? AND principal = ?", (task.parent, task.principal)
+    ).fetchone()
+    if row is None:
+        raise missing(tx.connection, task.parent)
+    return str(row[0])
+
+
+def _first_state(tx: Transaction, task: Task) -> TaskState:
+    if task.not_before is not None and task.not_before > tx.now:
+        return "delayed"
+    return place_in_line(tx, task.session or "")
+
+
+def place_in_line(tx: Transaction, session: str) -> TaskState:
+    """`ready` for what becomes its session's head, `blocked` behind another."""
+    head = tx.connection.execute(
+        "SELECT 1 FROM task WHERE session = ? AND status IN('ready', 'running', 'waiting', 'paused')", (session,)
+    ).fetchone()
+    return "blocked" if head else "ready"

@@ -1,0 +1,44 @@
+"""One unit's part of a transaction: the connection, the time, and what is to be told once it is committed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from autohands.storage.events import Entry
+
+T = TypeVar("T")
+
+
+class TaskKey(Struct, frozen=True):
+    """What names a task in the tables: its number, its id, its session, its root's id."""
+
+    seq: int
+    id: str
+    session: str
+    root: str
+
+
+class Transaction:
+    """What a unit of work gets.
+
+    `entries` are the events it appended, with their task's id. `ready` says that the engine has reason to look again,
+    `cancelled` and `spoken` name running tasks that are to be cancelled or have words to read.
+    """
+
+    __slots__ = ("cancelled", "connection", "entries", "now", "ready", "spoken")
+
+    def __init__(self, connection: sqlite3.Connection, now: int) -> None:
+        self.connection = connection
+        self.now = now
+        self.entries: list[tuple[str, Entry]] = []
+        self.ready = False
+        self.cancelled: list[str] = []
+        self.spoken: list[str] = []
+
+
+Unit: TypeAlias = Callable[[Transaction], T]

@@ -1,0 +1,1 @@
+"""What tests of AutoHands and of its extensions are made with: scripted models, fake services, clocks, contracts."""
