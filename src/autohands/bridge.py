@@ -52,8 +52,13 @@ class RunLoopBridge:
         return record
 
     async def speak(self, session: str, text: str) -> str | None:
-        """Say words to a session whose run is under way. The task that will read them, or None if there is none."""
-        task: str | None = (await self._storage.commit(Speak(session=session, text=text)))[0]
+        """Say words to a session (name or id) whose run is under way. The task that will read them, None if there is none.
+
+        Raises:
+            NotFound: There is no such session.
+        """
+        record = await self._storage.session(session)
+        task: str | None = (await self._storage.commit(Speak(session=record.id, text=text)))[0]
         return task
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from autohands.core.kernel import ExtensionStatus, Kernel
 from autohands.core.lifetime import Timing
 from autohands.core.registry import Registries
 from autohands.protocols.errors import BadRequest, ConfigError, Conflict, NotFound
+from autohands.protocols.extension import Extension as ProtocolExtension
 from autohands.protocols.extension import Host
 from autohands.protocols.process import Command, Process
 from autohands.sandbox.spawn import Spawner
 from autohands.sdk import Extension
-from core.parts import Lifetime, Settings, living, named_tool, shared, static, telling
+from core.parts import Lifetime, Settings, living, manifest, named_tool, shared, static, telling
 
 QUICK = Timing(grace_seconds=0.2, restart_seconds=0.01, restart_most_seconds=0.05, restarts=3)
 
@@ -40,7 +41,7 @@ async def until_state(kernel: Kernel, name: str, state: str) -> ExtensionStatus:
             for status in kernel.extensions():
                 if (status.name, status.state) == (name, state):
                     return status
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(0)
 
 
 async def test_they_start_in_order_of_need_and_stop_in_reverse(tmp_path: Path) -> None:
@@ -203,9 +204,22 @@ class Failing:
             raise OSError("connection lost")
 
 
-async def test_one_that_fails_in_service_is_withdrawn_and_started_again(kernel: Kernel) -> None:
+class Plain:
+    """An extension that is not made by the sdk."""
+
+    config = None
+
+    def __init__(self, lifetime: Lifetime) -> None:
+        self.manifest = manifest("fragile")
+        self.run = lifetime
+
+
+@pytest.mark.parametrize("make", [lambda run: living("fragile", run), Plain], ids=["sdk", "plain"])
+async def test_one_that_fails_in_service_is_withdrawn_and_started_again(
+    kernel: Kernel, make: Callable[[Lifetime], ProtocolExtension]
+) -> None:
     failing = Failing(times=1)
-    await kernel.start([(static("good", "steady"), None), (living("fragile", failing.run), None)])
+    await kernel.start([(static("good", "steady"), None), (make(failing.run), None)])
     assert list(kernel.registries.tools) == ["steady", "fragile"]
     failing.fail.set()
     status = await until_state(kernel, "fragile", "restarting")

@@ -25,7 +25,7 @@ def show(*, json: bool, config: Path | None) -> None:
     """Every value with its origin; secrets as fingerprints."""
     from autohands.config.show import show as shown
 
-    items = [{"key": each.key, "value": each.value, "origin": each.origin} for each in shown(_load(config))]
+    items = [{"key": each.key, "value": each.value, "origin": each.origin} for each in shown(load_checked(config))]
     show_items(items, ("key", "value", "origin"), json=json, none="nothing is configured")
 
 
@@ -33,7 +33,7 @@ def show(*, json: bool, config: Path | None) -> None:
 @options.everywhere
 def check(*, json: bool, config: Path | None) -> None:
     """Say everything that is wrong, with file, line and key; the tables of extensions included."""
-    loaded = _load(config)
+    loaded = load_checked(config)
     found = loaded.file.path.exists()
     if json:
         show_json({"ok": True, "file": str(loaded.file.path), "exists": found})
@@ -72,7 +72,7 @@ def _path(config: Path | None) -> Path:
     return config.absolute() if config else home_directory(os.environ) / FILE_NAME
 
 
-def _load(config: Path | None) -> Loaded:
+def load_checked(config: Path | None) -> Loaded:
     """The configuration, with the tables of extensions checked by those that can start."""
     from autohands.core.discovery import discover
 

@@ -14,6 +14,7 @@ from autohands.cli.paper import TerminalPaper
 from autohands.cli.render import JsonScreen, Screen, TextScreen
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.task import Consent, Task, TaskRecord
+from autohands.sdk.account import key_name
 
 if TYPE_CHECKING:
     from autohands.app import Hands
@@ -72,11 +73,11 @@ def check_model(hands: Hands, model: str | None, agent: str) -> None:
 
     names = (model, hands.agents.get(agent).model, hands.config.model)
     choice = choose_model(names, hands.providers.snapshot())
-    name = choice.provider.name
     if not choice.provider.available:
+        name = choice.provider.name
         raise ProviderError(
             f"{name} cannot be asked: it has no key",
             kind="auth",
-            hint=f"set {name.upper().replace('-', '_')}_API_KEY, or api_key in [extensions.provider-{name}] or "
-            f"[providers.{name}]; `autohands provider list` shows what can be asked, `autohands demo` needs no key",
+            hint=f"set {key_name(name)}, or api_key under [providers.{name}] in the configuration; "
+            "`autohands provider list` shows who can be asked, `autohands demo` needs no key",
         )

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
+import sys
 from pathlib import Path
 
 import click
 import msgspec
 
 from autohands.cli import options, work
-from autohands.cli.checks import Finding, check_config, check_database, check_disk, check_home, check_python
+from autohands.cli.checks import (
+    Finding,
+    check_commands,
+    check_config,
+    check_database,
+    check_disk,
+    check_extensions,
+    check_home,
+    check_providers,
+    check_python,
+    check_search,
+)
 from autohands.cli.fail import DONE, FAILED, colourful
 from autohands.cli.listing import cell, show_json
 from autohands.cli.paper import paint
@@ -22,8 +33,9 @@ _MARKS = {"ok": ("✓", "green"), "missing": ("!", "yellow"), "wrong": ("✗", "
 def command(*, json: bool, config: Path | None) -> int:
     """Look at everything that a run needs. Exit status 1 where something is wrong; what is only missing is told."""
     findings = [check_python(), check_home(), check_disk(), check_config(config), check_database()]
-    if all(finding.status != "wrong" for finding in findings):
-        findings += work.run_for(_ask_around(config))
+    if not _wrong(findings):
+        findings += work.run(_look_inside(config))
+    findings += [check_search(), check_commands()]
     if json:
         show_json({"ok": not _wrong(findings), "items": msgspec.to_builtins(findings)})
     else:
@@ -31,14 +43,10 @@ def command(*, json: bool, config: Path | None) -> int:
     return FAILED if _wrong(findings) else DONE
 
 
-async def _ask_around(config: Path | None) -> list[Finding]:
+async def _look_inside(config: Path | None) -> list[Finding]:
     """What only an open AutoHands can tell."""
-    from autohands.cli.checks import check_commands, check_extensions, check_providers, check_search
-
     async with work.opened(config=config) as hands:
-        found = [*check_extensions(hands), check_providers(hands), await check_search(hands), check_commands()]
-        await asyncio.sleep(0)
-        return found
+        return [*check_extensions(hands), check_providers(hands)]
 
 
 def _wrong(findings: list[Finding]) -> bool:
@@ -46,8 +54,6 @@ def _wrong(findings: list[Finding]) -> bool:
 
 
 def _show(findings: list[Finding]) -> None:
-    import sys
-
     colour = colourful(sys.stdout)
     for finding in findings:
         mark, style = _MARKS[finding.status]

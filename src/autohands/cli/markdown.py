@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_TOKEN = re.compile(r"\n|```|`|\*\*|\*|[^`*\n]+")
-_OPEN_END = re.compile(r"(`{1,2}|\*)\Z")
+_TOKEN = re.compile(r"\n|```|`|\*\*|\*|[ \t]+|[^`*\n]+")
+_OPEN_END = re.compile(r"(`+|\*+|#+)\Z")
 
 
 class Markdown:

@@ -9,18 +9,19 @@ import sys
 from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from autohands.cli.fail import debugging
 
 if TYPE_CHECKING:
     from autohands.app import Hands
 
+T = TypeVar("T")
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 
-def run(command: Coroutine[Any, Any, int]) -> int:
-    """Run a command in a loop of its own; its exit status. SIGTERM and SIGHUP interrupt it: its task can be resumed."""
+def run(command: Coroutine[Any, Any, T]) -> T:
+    """Run a command in a loop of its own. SIGTERM and SIGHUP interrupt it in good order: its task can be resumed."""
     _log(debug=debugging(sys.argv))
     return asyncio.run(_until_stopped(command))
 
@@ -34,7 +35,7 @@ def opened(
     return app.open(workspace=workspace, config_file=config, serve=serve)
 
 
-async def _until_stopped(command: Coroutine[Any, Any, int]) -> int:
+async def _until_stopped(command: Coroutine[Any, Any, T]) -> T:
     loop, got = asyncio.get_running_loop(), []
     main = asyncio.current_task()
 
@@ -50,7 +51,7 @@ async def _until_stopped(command: Coroutine[Any, Any, int]) -> int:
     except asyncio.CancelledError:
         if not got:
             raise
-        return 128 + got[0]
+        raise SystemExit(128 + got[0]) from None
     finally:
         for number in _STOPPING:
             loop.remove_signal_handler(number)

@@ -159,7 +159,7 @@ class Changes:
                 elif not recursive:
                     os.rmdir(name, dir_fd=parent)
                 else:
-                    return self._remove_all(path, found.st_dev, stop)
+                    return self._remove_all(path, os.fstat(parent).st_dev, stop)
                 sync_directory(parent)
         return 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Literal, TypeAlias
 
@@ -135,7 +136,7 @@ class Lifetime:
         grace = self._timing.grace_seconds
         patience = asyncio.timeout(grace)
         try:
-            async with patience, asynccontextmanager(self._extension.run)(self._host, self._settings()):
+            async with patience, asynccontextmanager(self._run)():
                 patience.reschedule(None)
                 self._entered(entered)
                 await self._stop.wait()
@@ -159,6 +160,14 @@ class Lifetime:
                 return await self._stop.wait()
         except TimeoutError:
             return False
+
+    def _run(self) -> AsyncIterator[None]:
+        """The extension's own generator, not one that wraps it: what is thrown at its `yield` must reach its `finally`."""
+        extension, settings = self._extension, self._settings()
+        if isinstance(extension, ListedExtension) and extension.lifetime is not None:
+            extension.add_listed(self._host)
+            return extension.lifetime(self._host, settings)
+        return extension.run(self._host, settings)
 
     def _settings(self) -> Struct | None:
         """The configuration given, else the defaults of its type."""

@@ -146,10 +146,10 @@ class LocalWorkspace:
                 raise
             if stop:
                 stop.set()
-            if discard:
-                job.add_done_callback(lambda done: None if done.exception() else discard(done.result()))
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
+            if discard:
+                job.add_done_callback(lambda done: None if done.exception() else discard(done.result()))
             raise
 
 

@@ -20,7 +20,7 @@ from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
 from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
-from autohands.protocols.task import Task
+from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
@@ -189,11 +189,16 @@ class AgentRuntime:
             labels=record.task.labels,
             deadline=record.task.deadline,
         )
-        services = self._services(record.session, workspace, models, wait)
+
+        async def submit(task: Task) -> TaskRecord:
+            root, queue = task.workspace or session.record.workspace, record.task.queue
+            return await self._shared.submit(msgspec.structs.replace(task, workspace=root, queue=queue))
+
+        services = self._services(record.session, workspace, models, wait, submit)
         whole = ExecutionContext(scope, services, data=session.data)
         return lambda turn, index, progress: whole.child(turn=turn, index=index, progress=progress)
 
-    def _services(self, session: str, workspace: Workspace, models: Models, wait: WaitFor) -> Services:
+    def _services(self, session: str, workspace: Workspace, models: Models, wait: WaitFor, submit: Submit) -> Services:
         shared = self._shared
         return Services(
             workspace=workspace,
@@ -202,7 +207,7 @@ class AgentRuntime:
             blobs=shared.blobs,
             secrets=shared.secrets,
             models=models,
-            submit=shared.submit,
+            submit=submit,
             wait=wait,
         )
 
@@ -222,7 +227,9 @@ class AgentRuntime:
         checked = Checked(ToolCall("direct", name, arguments), tool, tool.validate(arguments), tool.effect(arguments))
         scope = Scope(task=new_id("call"), session=session, agent="")
         models = ProviderModels(generation.providers)
-        services = self._services(session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for)
+        services = self._services(
+            session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for, self._shared.submit
+        )
         ctx = ExecutionContext(scope, services)
         verdict = await Toolbox({name: tool}, "*", self._all_guards(generation)).judge(checked, ctx)
         if isinstance(verdict, Deny):

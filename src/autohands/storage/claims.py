@@ -194,7 +194,7 @@ def resign(tx: Transaction, executor: str) -> None:
 
 
 def redo(tx: Transaction, change: Redo) -> TaskRecord:
-    """A failed, dead or orphaned task → in line again, from its recorded steps. One that is on its way stays as it is.
+    """A failed, dead or orphaned task → in line again, from its recorded steps; one that waits goes on waiting.
 
     Raises:
         NotFound: There is no such task. Conflict: It is done, was cancelled, or runs elsewhere.
@@ -207,6 +207,7 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
         _free(tx, key, owner)
     elif status in ("done", "cancelled"):
         raise Conflict(f"task {key.id} is {status}", hint="submit a new one to the same session")
+    tasks.move(tx, key, change.queue, change.consent)
     return tasks.get(tx.connection, key.id)
 
 

@@ -29,11 +29,18 @@ def private_directory(path: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """Make `path` an empty file (0600) if it is missing; take others' rights away if it is there."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    """Make `path` an empty file (0600) if it is missing; take others' rights away if it is there.
+
+    One that is there is not opened: closing it would drop the locks that SQLite holds on it in this process.
+    """
     try:
-        if os.fstat(descriptor).st_mode & 0o777 != 0o600:
-            os.fchmod(descriptor, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        if path.stat().st_mode & 0o077:
+            path.chmod(0o600)
+        return
+    try:
+        os.fchmod(descriptor, 0o600)
     finally:
         os.close(descriptor)
 

@@ -109,6 +109,7 @@ class _Following:
         self._seq = after
         self._reader = reader
         self._partial = after > 0
+        self._torn = -1
         self._joining = True
         self._behind = True
         self._ended = False
@@ -133,6 +134,8 @@ class _Following:
         if len(page.entries) < PAGE:
             self._behind = False
             self._reader.seek(self._seq)
+            if self._joining:
+                self._torn = self._reader.stream.torn
         return lines
 
     def _live(self) -> list[bytes]:
@@ -161,7 +164,7 @@ class _Following:
         lines.append(entry.json())
 
     def _pass(self, entry: Passing, lines: list[bytes]) -> None:
-        torn = entry.after <= self._reader.stream.torn
+        torn = entry.after <= self._torn
         if self._joining or torn:
             self._reset(lines)
             self._joining = False

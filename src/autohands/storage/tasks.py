@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.events import TaskQueued
 from autohands.protocols.storage import Enqueue
-from autohands.protocols.task import PRIORITIES, Task, TaskRecord, TaskState
+from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, TaskState
 from autohands.sdk.identity import new_id
 from autohands.storage import events, sessions
 from autohands.storage.transaction import TaskKey, Transaction
@@ -126,7 +126,7 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
         Conflict: Its idempotency key was used with another body, or its session works elsewhere.
     """
     task, place = change.task, change.place if isinstance(change, Placed) else None
-    body_hash = hashlib.sha256(_encode(task)).digest()
+    body_hash = hashlib.sha256(_encode(replace(task, queue=""))).digest()  # who serves it is no part of the request
     if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
         return known
     task_id = _new_id(tx, task)
@@ -169,6 +169,18 @@ def _insert(tx: Transaction, task: Task, root: str, body_hash: bytes) -> None:
     tx.connection.execute(
         f"INSERT INTO task({', '.join(row)}) VALUES({', '.join('?' * len(row))})", tuple(row.values())
     )
+
+
+def move(tx: Transaction, task: TaskKey, queue: str | None, consent: Consent | None) -> None:
+    """Put a task into another queue, and let another answer stand for what needs a person."""
+    (request,) = tx.connection.execute("SELECT request FROM task WHERE seq = ?", (task.seq,)).fetchone()
+    before = _task.decode(request)
+    after = replace(before, queue=queue or before.queue, consent=consent or before.consent)
+    tx.connection.execute(
+        "UPDATE task SET queue = ?, request = ?, updated = ? WHERE seq = ?",
+        (after.queue, _encode(after), tx.now, task.seq),
+    )
+    tx.ready = True
 
 
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:

@@ -52,26 +52,26 @@ def calls(*each: ScriptedCall, says: str = "") -> Turn:
 
 
 def to_reply(turn: Turn, number: int) -> Reply:
-    """The reply that a turn means, as a faultless provider would give it; `number` makes the ids of its calls unique."""
+    """The reply that a turn means, as a faultless provider would give it; `number` makes its calls' ids unique."""
     parts: list[Part] = []
     if turn.thinking:
         parts.append(Thinking(turn.thinking))
     if turn.text:
         parts.append(Text(turn.text))
     for index, each in enumerate(turn.calls):
-        id = each.id or made_id(number, index)
+        call_id = id_of(each, number, index)
         if isinstance(each.arguments, str):
-            parts.append(ToolCall(id, each.name, {}, f"the arguments are not valid JSON: {each.arguments[:80]}"))
+            parts.append(ToolCall(call_id, each.name, {}, f"the arguments are not valid JSON: {each.arguments[:80]}"))
         else:
-            parts.append(ToolCall(id, each.name, each.arguments))
+            parts.append(ToolCall(call_id, each.name, each.arguments))
     stop: StopReason = turn.stop or ("tool_calls" if turn.calls else "end")
     usage = turn.usage or Usage(input=100, output=max(len(turn.text) // 4, 1))
     return Reply(Message("assistant", tuple(parts)), stop, usage)
 
 
-def made_id(number: int, index: int) -> str:
-    """The id of a call for which the script has none."""
-    return f"call_{number}_{index}"
+def id_of(each: ScriptedCall, number: int, index: int) -> str:
+    """The id of a call: the script's, or one made of the places of the turn and of the call in it."""
+    return f"call_{number}_{index}" if each.id is None else each.id
 
 
 def words(text: str) -> list[str]:

@@ -16,7 +16,7 @@ Scriptable: TypeAlias = Said | Callable[[Request], Said]
 
 
 class Scripted:
-    """Gives its replies in order: a text, a `Turn`, a whole `Reply`, an exception to raise, or a function of the request.
+    """Gives its replies in order: a text, a `Turn`, a `Reply`, an exception to raise, or a function of the request.
 
     `requests` keeps what was asked. Implements `LLMProvider`.
     """

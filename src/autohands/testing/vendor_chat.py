@@ -10,16 +10,19 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from autohands.testing.script import Turn, made_id, words
+from autohands.testing.script import Turn, id_of, words
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LONGEST_ID = 40
 ARGUMENT_PIECE = 9
 
 _FIELDS = frozenset(
-    "model messages tools tool_choice parallel_tool_calls stream stream_options max_tokens max_completion_tokens "
-    "temperature top_p stop seed n user metadata store reasoning_effort response_format prompt_cache_key "
-    "prompt_cache_retention presence_penalty frequency_penalty logprobs service_tier verbosity".split()
+    re.findall(
+        r"\w+",
+        "model messages tools tool_choice parallel_tool_calls stream stream_options max_tokens max_completion_tokens "
+        "temperature top_p stop seed n user metadata store reasoning_effort response_format prompt_cache_key "
+        "prompt_cache_retention presence_penalty frequency_penalty logprobs service_tier verbosity",
+    )
 )
 _FINISH = {"end": "stop", "tool_calls": "tool_calls", "length": "length", "refusal": "content_filter"}
 
@@ -42,7 +45,9 @@ class FakeChat:
         if "stream_options" in body and set(body["stream_options"]) - {"include_usage", "include_obfuscation"}:
             return "Unknown parameter in stream_options"
         problems = (_message_problem(index, message) for index, message in enumerate(messages))
-        return first(problems) or _pairing_problem(messages) or check_tools(each.get("function") for each in _tools(body))
+        return (
+            first(problems) or _pairing_problem(messages) or check_tools(each.get("function") for each in _tools(body))
+        )
 
     def turn(self, body: dict[str, Any]) -> int:
         """How often the model has spoken before."""
@@ -59,11 +64,15 @@ class FakeChat:
         chunks += [_delta(body, {"reasoning_content": piece}) for piece in words(turn.thinking)]
         chunks += [_delta(body, {"content": piece}) for piece in words(turn.text)]
         for index, each in enumerate(turn.calls):
-            raw = raw_arguments(each.arguments)
-            id = made_id(number, index) if each.id is None else each.id
-            head = {"index": index, "type": "function", "function": {"name": each.name, "arguments": ""}}
-            chunks.append(_delta(body, {"tool_calls": [{**head, "id": id} if id else head]}))
-            for piece in pieces(raw):
+            head: dict[str, Any] = {
+                "index": index,
+                "type": "function",
+                "function": {"name": each.name, "arguments": ""},
+            }
+            if call_id := id_of(each, number, index):
+                head["id"] = call_id
+            chunks.append(_delta(body, {"tool_calls": [head]}))
+            for piece in pieces(raw_arguments(each.arguments)):
                 chunks.append(_delta(body, {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}))
         stop = turn.stop or ("tool_calls" if turn.calls else "end")
         chunks.append(_delta(body, {}, _FINISH.get(stop, "stop")))
@@ -151,7 +160,9 @@ def _pairing_problem(messages: list[dict[str, Any]]) -> str | None:
     for index, message in enumerate(messages):
         if message["role"] == "tool":
             if message.get("tool_call_id") not in open_ids:
-                return f"messages.[{index}] with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                return (
+                    f"messages.[{index}] with role 'tool' must be a response to a preceding message with 'tool_calls'"
+                )
             open_ids.discard(message["tool_call_id"])
             continue
         if open_ids:

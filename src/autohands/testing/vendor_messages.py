@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from autohands.testing.script import Turn, made_id, words
+from autohands.testing.script import Turn, id_of, words
 from autohands.testing.vendor_chat import check_tools, event, first, pieces, raw_arguments
 
 ID = re.compile(r"[A-Za-z0-9_-]+")
@@ -19,8 +19,11 @@ MOST_MARKS = 4
 SMALLEST_BUDGET = 1_024
 
 _FIELDS = frozenset(
-    "model max_tokens messages system tools tool_choice stream thinking output_config temperature top_p top_k "
-    "stop_sequences metadata service_tier cache_control".split()
+    re.findall(
+        r"\w+",
+        "model max_tokens messages system tools tool_choice stream thinking output_config temperature top_p top_k "
+        "stop_sequences metadata service_tier cache_control",
+    )
 )
 _STOPS = {
     "end": "end_turn",
@@ -103,11 +106,11 @@ def _blocks(turn: Turn, number: int) -> Iterator[tuple[dict[str, Any], list[dict
     if turn.text:
         yield {"type": "text", "text": ""}, [{"type": "text_delta", "text": piece} for piece in words(turn.text)]
     for index, each in enumerate(turn.calls):
-        id = made_id(number, index) if each.id is None else each.id
-        block = {"type": "tool_use", "name": each.name, "input": {}}
+        block: dict[str, Any] = {"type": "tool_use", "name": each.name, "input": {}}
+        if call_id := id_of(each, number, index):
+            block["id"] = call_id
         raw = raw_arguments(each.arguments)
-        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces(raw)]]
-        yield ({**block, "id": id} if id else block), deltas
+        yield block, [{"type": "input_json_delta", "partial_json": piece} for piece in ["", *pieces(raw)]]
 
 
 def _content(message: dict[str, Any]) -> list[dict[str, Any]]:

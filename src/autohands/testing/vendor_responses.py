@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from autohands.testing.script import Turn, made_id, words
+from autohands.testing.script import Turn, id_of, words
 from autohands.testing.vendor_chat import NAME, check_tools, event, first, pieces, raw_arguments
 
 _FIELDS = frozenset(
-    "model input instructions tools tool_choice parallel_tool_calls stream stream_options store include reasoning "
-    "max_output_tokens temperature top_p truncation metadata prompt_cache_key prompt_cache_retention text user "
-    "service_tier previous_response_id safety_identifier".split()
+    re.findall(
+        r"\w+",
+        "model input instructions tools tool_choice parallel_tool_calls stream stream_options store include reasoning "
+        "max_output_tokens temperature top_p truncation metadata prompt_cache_key prompt_cache_retention text user "
+        "service_tier previous_response_id safety_identifier",
+    )
 )
 _ITEMS = frozenset(("message", "function_call", "function_call_output", "reasoning"))
 
@@ -82,7 +86,7 @@ def _items(turn: Turn, number: int) -> Iterator[dict[str, Any]]:
         content = [{"type": kind, field: turn.text, "annotations": []}]
         yield {"type": "message", "id": f"msg_{number}", "role": "assistant", "content": content}
     for index, each in enumerate(turn.calls):
-        call_id = made_id(number, index) if each.id is None else each.id
+        call_id = id_of(each, number, index)
         raw = raw_arguments(each.arguments)
         item = {"type": "function_call", "id": f"fc_{number}_{index}", "name": each.name, "arguments": raw}
         yield {**item, "call_id": call_id} if call_id else item
@@ -92,8 +96,17 @@ def _item_events(index: int, item: dict[str, Any]) -> Iterator[dict[str, Any]]:
     at = {"output_index": index, "item_id": item["id"]}
     bare = {**item, "status": "in_progress"}
     if item["type"] == "reasoning":
-        yield {"type": "response.output_item.added", **at, "item": {"type": "reasoning", "id": item["id"], "summary": []}}
-        yield {"type": "response.reasoning_summary_part.added", **at, "summary_index": 0, "part": {"type": "summary_text"}}
+        yield {
+            "type": "response.output_item.added",
+            **at,
+            "item": {"type": "reasoning", "id": item["id"], "summary": []},
+        }
+        yield {
+            "type": "response.reasoning_summary_part.added",
+            **at,
+            "summary_index": 0,
+            "part": {"type": "summary_text"},
+        }
         for piece in words(item["summary"][0]["text"]):
             yield {"type": "response.reasoning_summary_text.delta", **at, "summary_index": 0, "delta": piece}
     elif item["type"] == "message":
