@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -114,9 +115,16 @@ class Hands:
 
     async def submit(self, task: Task) -> TaskRecord:
         """Accept a task; it is durable when this returns. Raises `BadRequest`, `Conflict`."""
-        workspace = task.workspace or str(self.workspace)
+        workspace = task.workspace or await self._workspace_of(task.session)
         queue = self._parts.queue if task.queue == "default" else task.queue
         return await self._parts.bridge.submit(msgspec.structs.replace(task, workspace=workspace, queue=queue))
+
+    async def _workspace_of(self, session: str | None) -> str | None:
+        """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
+        if session is not None and not self._parts.workspace_given:
+            with contextlib.suppress(NotFound):
+                return (await self.storage.session(session)).workspace or str(self.workspace)
+        return str(self.workspace)
 
     def follow(self, task: str, after: int = 0) -> AsyncIterator[bytes]:
         """A task's events as JSON, from its beginning or from the one after `after`."""
@@ -168,6 +176,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
     paths: Paths
     loaded: Loaded
     workspace: Path
+    workspace_given: bool
     storage: Storage
     journal: Journal
     kernel: Kernel
@@ -213,7 +222,7 @@ async def open(
     loaded = load(paths.home, os.environ, file=file, options=config, extensions=kinds)
     root = _workspace(workspace or loaded.config.workspace)
     async with AsyncExitStack() as stack:
-        parts = await _compose(stack, paths, loaded, root)
+        parts = await _compose(stack, paths, loaded, root, given=workspace is not None)
         hands = Hands(parts, found)
         if serve:
             hands.problems += await _start(parts, found)
@@ -221,7 +230,7 @@ async def open(
         yield hands
 
 
-async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspace: Path) -> _Parts:
+async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspace: Path, *, given: bool) -> _Parts:
     """Build every part and hand it what it needs; `stack` closes them in reverse order."""
     database = await stack.enter_async_context(storages.open(paths.database))
     secrets = Secrets(os.environ)
@@ -255,6 +264,7 @@ async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspac
         paths=paths,
         loaded=loaded,
         workspace=workspace,
+        workspace_given=given,
         storage=database,
         journal=database.journal,
         kernel=await stack.enter_async_context(Kernel(registries, host_shared)),

@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from autohands.cli.lines import Lines
-from autohands.cli.paper import Paper
+from autohands.cli.paper import Paper, TerminalPaper
 from autohands.cli.render import diff_style
 from autohands.protocols.events import ApprovalRequested
 
@@ -26,7 +26,7 @@ class Person(Protocol):
 class Asker:
     """Asks at the terminal."""
 
-    def __init__(self, paper: Paper, lines: Lines) -> None:
+    def __init__(self, paper: TerminalPaper, lines: Lines) -> None:
         self._paper = paper
         self._lines = lines
 
@@ -35,7 +35,7 @@ class Asker:
         show_card(self._paper, request)
         self._lines.forget()
         while True:
-            self._paper.note(QUESTION, "bold")
+            self._paper.ask(QUESTION)
             answer = read_answer(self._paper, request, await self._lines.read())
             if answer is not None:
                 return answer

@@ -94,9 +94,8 @@ def check_extensions(hands: Hands) -> Iterator[Finding]:
     """Extensions that do not run, each with its reason."""
     for found in hands.found:
         if found.status == "broken":
-            yield Finding(
-                "extension", "wrong", f"{found.name}: {found.reason}", f"autohands extension info {found.name}"
-            )
+            remedy = f"mend it, or: autohands extension disable {found.name}"
+            yield Finding("extension", "wrong", f"{found.name}: {found.reason}", remedy)
         elif found.status in ("untrusted", "missing-extra"):
             yield Finding("extension", "missing", f"{found.name}: {found.reason}")
     running = hands.kernel.extensions()

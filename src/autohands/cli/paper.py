@@ -81,6 +81,12 @@ class TerminalPaper:
         self._err.write("\n".join(lines) + "\n")
         self._err.flush()
 
+    def ask(self, question: str) -> None:
+        """A question, with the cursor behind it."""
+        self.close()
+        self._err.write(paint(question, "bold", colour=self._err_colour) + " ")
+        self._err.flush()
+
     def status(self, text: str) -> None:
         """A line that the next one overwrites; only at a terminal, and never in the middle of the answer."""
         if not self._transient or self._in_line or text == self._status:

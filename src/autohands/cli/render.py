@@ -17,7 +17,6 @@ from autohands.protocols.events import (
     Reset,
     RetryScheduled,
     RunFinished,
-    RunResumed,
     RunStarted,
     TextDelta,
     ThinkingDelta,
@@ -81,12 +80,12 @@ class TextScreen:
         self._paper = paper
         self._hints = hints
         self._shown = ""
-        self._calls: dict[tuple[int, int], tuple[ToolCall, int]] = {}
+        self._calls: dict[str, ToolCall] = {}
+        self._running: dict[tuple[int, int], tuple[str, int]] = {}
         self._doing, self._since = "", time.monotonic()
         self._started = 0
         self._handlers: dict[type[Any], Callable[[Any], None]] = {
             RunStarted: self._run_started,
-            RunResumed: self._run_resumed,
             TurnStarted: self._turn_started,
             ThinkingDelta: self._thinking,
             TextDelta: self._text,
@@ -125,9 +124,6 @@ class TextScreen:
         self._started = event.at
         self._paper.note(f"{event.model} · {event.agent} · {event.workspace}", "dim")
 
-    def _run_resumed(self, event: RunResumed) -> None:
-        self._paper.note(f"goes on, attempt {event.attempt}", "dim")
-
     def _turn_started(self, event: TurnStarted) -> None:
         self._shown = ""
         self._do("thinking")
@@ -152,29 +148,32 @@ class TextScreen:
         self._shown = ""
 
     def _replied(self, event: ReplyFinished) -> None:
-        whole = self._shown if event.message is msgspec.UNSET else event.message.text
+        message = None if event.message is msgspec.UNSET else event.message
+        whole = message.text if message else self._shown
+        self._calls = {call.id: call for call in message.tool_calls} if message else {}
+        self._do("")
         if self._paper.live:
             if whole != self._shown:
                 self._say(whole.removeprefix(self._shown))
             self._paper.close()
         elif event.stop == "tool_calls" and whole.strip():
             self._paper.note(whole.strip(), "dim")
-        self._shown = whole
-        self._do("")
 
     def _tool_started(self, event: ToolStarted) -> None:
-        self._calls[event.turn, event.index] = event.call, event.at
+        self._running[event.turn, event.index] = describe(event.call), event.at
         self._do(describe(event.call))
 
     def _tool_output(self, event: ToolOutput) -> None:
-        call, _ = self._calls.get((event.turn, event.index), (None, 0))
-        if call and (last := event.text.strip().rpartition("\n")[2]):
-            self._doing = f"{describe(call)}: {last[-_LONGEST:]}"
+        what, _ = self._running.get((event.turn, event.index), ("", 0))
+        if what and (last := event.text.strip().rpartition("\n")[2]):
+            self._doing = f"{what}: {last[-_LONGEST:]}"
 
     def _tool_finished(self, event: ToolFinished) -> None:
-        call, at = self._calls.pop((event.turn, event.index), (None, event.at))
+        call = self._calls.get(event.call_id)
+        otherwise = describe(call) if call else event.name, event.at
+        what, at = self._running.pop((event.turn, event.index), otherwise)
         self._do("")
-        text = f"{MARKS[event.status]} {describe(call) if call else event.name}"
+        text = f"{MARKS[event.status]} {what}"
         if event.at - at >= 1000:
             text += f" ({(event.at - at) / 1000:.1f} s)"
         result = None if event.result is msgspec.UNSET else event.result
@@ -204,7 +203,7 @@ class TextScreen:
 
     def _run_finished(self, event: RunFinished) -> None:
         self._do("")
-        if event.text and event.text != self._shown:
+        if event.text and not (self._paper.live and event.text == self._shown):
             self._paper.answer(event.text)
         self._paper.close()
         if event.reason != "done":

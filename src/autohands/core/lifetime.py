@@ -162,7 +162,7 @@ class Lifetime:
             return False
 
     def _run(self) -> AsyncIterator[None]:
-        """The extension's own generator, not one that wraps it: what is thrown at its `yield` must reach its `finally`."""
+        """The extension's own generator, not one around it: what is thrown at its `yield` must reach its `finally`."""
         extension, settings = self._extension, self._settings()
         if isinstance(extension, ListedExtension) and extension.lifetime is not None:
             extension.add_listed(self._host)

@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from .clock import Clock
-from .launch import Descriptors, NotLaunched, become_subreaper, launch
+from .launch import Descriptors, NotLaunched, become_subreaper, launch, limit_self
 from .line import Line, Order
 from .spool import SpoolWriter
 from .tree import LINUX, descendants, exact_memory, kill_all, memory, signal_all
@@ -237,16 +237,22 @@ def wakeup_pipe() -> int:
 
 
 def serve(line: socket.socket, threads: int) -> bool:
-    """Supervise one command after another until the line ends. False if something of one could not be killed."""
+    """Supervise one command after another, all with the limits of the first, until the line ends.
+
+    `threads` is how many the user runs beside. False if something of a command could not be killed.
+    """
     become_subreaper()
     wakeup = wakeup_pipe()
     door = Line(line)
+    limited = False
     while received := door.receive():
         order, descriptors = received
         if "end" in order:  # it crossed the news that the command has ended
             continue
-        if "processes" in order["limits"] and os.geteuid() != 0:
-            order["limits"]["user_processes"] = order["limits"]["processes"] + threads
+        if not limited:
+            most = order["limits"].get("processes")
+            limit_self(order["limits"] | ({} if most is None else {"user_processes": most + threads}))
+            limited = True
         if not Keeper(door, order, dict(zip(order["descriptors"], descriptors, strict=True)), wakeup).run():
             return False
     return True

@@ -1,4 +1,4 @@
-"""How a supervisor starts a program: in its directory, wired, under its limits, at the head of a session of its own.
+"""How a supervisor starts a program: in its directory, wired, at the head of a session of its own; and its limits.
 
 Standard library only: supervisors load nothing else.
 """
@@ -10,8 +10,6 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -30,6 +28,7 @@ RESOURCES = {
 }
 PR_SET_CHILD_SUBREAPER = 36
 OOM_SCORE = "500"
+LEAST_FILE_BYTES = 1 << 20
 
 
 class NotLaunched(Exception):
@@ -55,18 +54,15 @@ def launch(order: Order, descriptors: Descriptors) -> int:
     except OSError as error:
         raise NotLaunched(error.errno, "directory") from error
     try:
-        with limited(order["limits"]) as hard:
-            pid = os.posix_spawn(
-                order["program"],
-                order["argv"],
-                order["env"],
-                file_actions=wiring(order["terminal"], descriptors),
-                setsid=True,
-                setsigmask=(),
-                setsigdef=DEFAULT_SIGNALS,
-            )
-        harden(pid, hard)
-        return pid
+        return os.posix_spawn(
+            order["program"],
+            order["argv"],
+            order["env"],
+            file_actions=wiring(order["terminal"], descriptors),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=DEFAULT_SIGNALS,
+        )
     except OSError as error:
         about = "process" if error.errno in (errno.EAGAIN, errno.ENOMEM) else "program"
         raise NotLaunched(error.errno, about) from error
@@ -91,32 +87,17 @@ def wiring(terminal: str, descriptors: Descriptors) -> list[FileAction]:
     return wired
 
 
-@contextmanager
-def limited(limits: dict[str, int]) -> Iterator[dict[int, int]]:
-    """Hold our own soft limits down while a child that inherits them is started. Gives what its hard ones are to be."""
-    before = {RESOURCES[name]: resource.getrlimit(RESOURCES[name]) for name in limits if name in RESOURCES}
-    wanted = {RESOURCES[name]: limit for name, limit in limits.items() if name in RESOURCES}
-    lower = {
-        kind: wanted[kind] if hard == resource.RLIM_INFINITY else min(wanted[kind], hard)
-        for kind, (_, hard) in before.items()
-    }
-    try:
-        for kind, limit in lower.items():
-            resource.setrlimit(kind, (limit, before[kind][1]))
-        yield lower
-    finally:
-        for kind, both in before.items():
-            resource.setrlimit(kind, both)
+def limit_self(limits: dict[str, int]) -> None:
+    """Take on limits for good, soft and hard alike: what this process starts inherits them and cannot raise them.
 
-
-def harden(pid: int, limits: dict[int, int]) -> None:
-    """Keep a child from raising its limits again (Linux only)."""
-    if sys.platform == "linux":
-        for kind, limit in limits.items():
-            try:
-                resource.prlimit(pid, kind, (limit, limit))
-            except (ProcessLookupError, PermissionError):  # it has ended, or is no longer our user
-                return
+    A file may always have `LEAST_FILE_BYTES`, which a supervisor needs itself.
+    """
+    for name, kind in RESOURCES.items():
+        if name in limits:
+            hard = resource.getrlimit(kind)[1]
+            most = max(limits[name], LEAST_FILE_BYTES) if kind == resource.RLIMIT_FSIZE else limits[name]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (most, most))
 
 
 def become_subreaper() -> None:

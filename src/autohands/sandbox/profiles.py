@@ -11,7 +11,7 @@ ALL_PROCESSES = 2_048
 
 PROFILES: Mapping[str, Limits] = {
     "exec": Limits(memory_bytes=3 * GIB, file_bytes=4 * GIB, processes=512, open_files=4_096),
-    "search": Limits(memory_bytes=GIB, file_bytes=0, processes=64, kept_bytes=16 << 20),
+    "search": Limits(memory_bytes=GIB, file_bytes=64 << 20, processes=64),
 }
 
 

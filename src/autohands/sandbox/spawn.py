@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -59,7 +60,7 @@ class Spawner:
         self._warden: subprocess.Popen[bytes] | None = None
         self._door: socket.socket | None = None
         self._knocking = asyncio.Lock()
-        self._idle: list[socket.socket] = []
+        self._idle: dict[str, list[socket.socket]] = {}
 
     async def __aenter__(self) -> Spawner:
         return self
@@ -68,8 +69,9 @@ class Spawner:
         async with asyncio.TaskGroup() as group:
             for process in self._running:
                 group.create_task(process.close())
-        for line in self._idle:
-            line.close()
+        for lines in self._idle.values():
+            for line in lines:
+                line.close()
         self._idle.clear()
         if self._door is not None:
             self._door.close()
@@ -102,7 +104,8 @@ class Spawner:
         try:
             parcel = Parcel(command, str(self._state_dir))
             with parcel:
-                process = RunningProcess(parcel, await self._line(), self._keep_line)
+                line = await self._line(command.profile)
+                process = RunningProcess(parcel, line, partial(self._keep_line, command.profile))
                 try:
                     await process.give(
                         order | {"terminal": parcel.terminal_path, "descriptors": list(parcel.sent)}, parcel
@@ -133,10 +136,11 @@ class Spawner:
             "marker": marker,
         }
 
-    async def _line(self) -> socket.socket:
-        """A line to a supervisor that is free, or to a new one."""
-        while self._idle:
-            line = self._idle.pop()
+    async def _line(self, profile: str) -> socket.socket:
+        """A line to a supervisor with this profile's limits that is free, or to a new one."""
+        idle = self._idle.get(profile)
+        while idle:
+            line = idle.pop()
             if is_open(line):
                 return line
             line.close()
@@ -150,9 +154,10 @@ class Spawner:
                 raise
         return ours
 
-    def _keep_line(self, line: socket.socket) -> None:
-        if self._door is not None and len(self._idle) < MOST_IDLE:
-            self._idle.append(line)
+    def _keep_line(self, profile: str, line: socket.socket) -> None:
+        idle = self._idle.setdefault(profile, [])
+        if self._door is not None and len(idle) < MOST_IDLE:
+            idle.append(line)
         else:
             line.close()
 

@@ -63,8 +63,11 @@ class Sweep(Struct):
     root_ended: bool
 
 
-def sweep(tx: Transaction, who: Who, scope: Scope, free: int) -> Sweep:
-    """Wake what is due, take over what was abandoned, claim at most `free` tasks, and read what others want of us."""
+def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) -> Sweep:
+    """Wake what is due, take over what was abandoned, claim at most `free` tasks.
+
+    With `foreign`, also read what other processes want of those that run here.
+    """
     family = _family(tx, scope.root)
     parking.wake_due(tx, family)
     watch = _take_over(tx, who, family)
@@ -75,8 +78,8 @@ def sweep(tx: Transaction, who: Who, scope: Scope, free: int) -> Sweep:
     times = [time for time in (parking.next_due(tx, family), watch) if time is not None]
     return Sweep(
         claimed=claimed,
-        cancelled=_ours(tx, who, "control = 'cancel'"),
-        spoken=_ours(tx, who, "seq IN(SELECT task FROM signal WHERE topic = 'words' AND turn IS NULL)"),
+        cancelled=_ours(tx, who, "control = 'cancel'") if foreign else [],
+        spoken=_ours(tx, who, signals.UNREAD) if foreign else [],
         next_at=min(times, default=None),
         root_ended=scope.root is not None and _has_ended(tx, scope.root),
     )
@@ -90,9 +93,7 @@ def _family(tx: Transaction, root: str | None) -> str | None:
 
 def _has_ended(tx: Transaction, task: str) -> bool:
     row = tx.connection.execute("SELECT ended FROM task WHERE id = ?", (task,)).fetchone()
-    if row is None:
-        raise tasks.missing(tx.connection, task)
-    return row[0] is not None
+    return row is None or row[0] is not None
 
 
 def _candidates(tx: Transaction, scope: Scope, family: str | None, most: int) -> list[int]:

@@ -115,7 +115,8 @@ class Database:
 
     def renew_with(self, unit: Unit[object] | None) -> None:
         """Have the writer run `unit` by itself every ten seconds from now on, or nothing."""
-        self._renewed = time.monotonic()
+        if self._renewal is None:
+            self._renewed = time.monotonic()
         self._renewal = unit
         self._nudge()
 

@@ -14,7 +14,7 @@ from autohands.protocols.errors import Fenced, StorageUnavailable
 from autohands.protocols.events import Durable, TaskWaiting
 from autohands.protocols.storage import Change, Finish, Handler, Park
 from autohands.sdk.identity import new_id, now_ms
-from autohands.storage import claims, executors
+from autohands.storage import claims, endings, executors, tasks
 from autohands.storage.claims import Claimed, Scope, Sweep, Who
 from autohands.storage.database import Database
 from autohands.storage.journal import Journal
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS: Final = 10.0
 BACK_OFF_SECONDS: Final = 1.0
-UNRECORDED: Final = "the handler returned without ending or parking the task"
+BACK_OFF: Final = ("timer:backoff",)
 
 
 class Parts(Struct, frozen=True):
@@ -71,6 +71,11 @@ class Engine:
         for service in self._services:
             service.wake()
 
+    def changed(self) -> None:
+        """Another process has committed something."""
+        for service in self._services:
+            service.wake(foreign=True)
+
     def committed(self, tx: Transaction) -> None:
         """Something was committed here."""
         if tx.ready:
@@ -96,19 +101,70 @@ class Engine:
 
 
 class _Activation:
-    """One task that runs here."""
+    """One task that runs here: its lease, and the handler at work in a task of its own."""
 
     def __init__(self, lease: Lease) -> None:
         self.lease = lease
-        self.task: asyncio.Task[None] | None = None
         self.cancelled = False
+        self._work: asyncio.Future[None] | None = None
 
     def cancel(self) -> None:
         """The task is to be cancelled."""
         if not self.cancelled:
             self.cancelled = True
-            if self.task is not None:
-                self.task.cancel("cancelled")
+            if self._work is not None:
+                self._work.cancel("cancelled")
+
+    async def run(self, handler: Handler) -> None:
+        """Call the handler, and see to it that the task does not stay running."""
+        if self.cancelled:
+            await self._conclude(endings.CANCELLED)
+            return
+        self._work = work = asyncio.ensure_future(handler(self.lease))
+        try:
+            await asyncio.wait([work])
+        except asyncio.CancelledError:
+            work.cancel("stopping")
+            await asyncio.wait([work])
+            await self._put_down()
+            raise
+        if change := self._last_change(work):
+            await self._conclude(*change)
+
+    def _last_change(self, work: asyncio.Future[None]) -> tuple[Change, Durable | None] | None:
+        """How the task leaves the state of running, if the handler has not seen to that."""
+        if work.cancelled():
+            return (endings.CANCELLED if self.cancelled else _failed("the handler cancelled itself")), None
+        error = work.exception()
+        if isinstance(error, Fenced):
+            return None
+        if isinstance(error, StorageUnavailable):
+            logger.error("task %s parks: %s", self.lease.record.id, error)
+            until = now_ms() + int(BACK_OFF_SECONDS * 1000)
+            return Park(reason="backoff", waits=BACK_OFF, until=until), TaskWaiting(reason="backoff", waits=BACK_OFF)
+        if error is None:
+            return _failed("the handler returned without ending or parking the task"), None
+        logger.error("task %s crashed", self.lease.record.id, exc_info=error)
+        return _failed(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()), None
+
+    async def _conclude(self, change: Change, event: Durable | None = None) -> None:
+        while not self.lease.over:
+            try:
+                await self.lease.conclude(change, event)
+            except Fenced:
+                return
+            except StorageUnavailable:
+                await asyncio.sleep(BACK_OFF_SECONDS)
+
+    async def _put_down(self) -> None:
+        """Serving stops: what the run has gathered is recorded; the task itself is released by `resign`."""
+        if not self.lease.over:
+            with contextlib.suppress(Fenced, StorageUnavailable):
+                await self.lease.commit()
+
+
+def _failed(error: str) -> Finish:
+    return Finish(state="failed", reason="failed", error=error)
 
 
 class _Service:
@@ -120,11 +176,14 @@ class _Service:
         self._slots = slots
         self._scope = scope
         self._woken = asyncio.Event()
+        self._foreign = False
         self.who = Who(new_id("exe"), executors.this_process())
         self.activations: dict[str, _Activation] = {}
+        self._running: dict[asyncio.Task[None], _Activation] = {}
 
-    def wake(self) -> None:
-        """Look at the tables again."""
+    def wake(self, *, foreign: bool = False) -> None:
+        """Look at the tables again; with `foreign`, at what other processes want as well."""
+        self._foreign = self._foreign or foreign
         self._woken.set()
 
     def cancel(self, task: str) -> None:
@@ -133,7 +192,13 @@ class _Service:
             activation.cancel()
 
     async def run(self) -> None:
-        """Claim and run until cancelled or until the root has ended."""
+        """Claim and run until cancelled or until the root has ended.
+
+        Raises:
+            NotFound: There is no such root.
+        """
+        if root := self._scope.root:
+            await self._parts.database.write(lambda tx: tasks.key_of(tx.connection, root))
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -142,18 +207,21 @@ class _Service:
                     if patience is None:
                         break
                     await self._rest(patience)
-                for activation in self.activations.values():
-                    if activation.task is not None:
-                        activation.task.cancel("stopping")
+                for running, activation in self._running.items():
+                    if not activation.lease.over:
+                        running.cancel()
         finally:
             with contextlib.suppress(StorageUnavailable):
                 await self._parts.database.write(lambda tx: claims.resign(tx, self.who.id))
 
     async def _look(self, group: asyncio.TaskGroup) -> float | None:
         """Look once; how many seconds there is time, or None if all is done."""
-        free = self._slots - len(self.activations)
+        free, foreign = self._slots - len(self.activations), self._foreign
+        self._foreign = False
         try:
-            found = await self._parts.database.write(lambda tx: claims.sweep(tx, self.who, self._scope, free))
+            found = await self._parts.database.write(
+                lambda tx: claims.sweep(tx, self.who, self._scope, free=free, foreign=foreign)
+            )
         except StorageUnavailable as error:
             logger.error("cannot look for tasks: %s", error)
             return BACK_OFF_SECONDS
@@ -182,57 +250,14 @@ class _Service:
     def _start(self, group: asyncio.TaskGroup, claimed: Claimed) -> None:
         task = claimed.record.id
         stream = self._parts.journal.lease(task, claimed.last_seq, claimed.record.attempt)
-        activation = _Activation(Lease(claimed, self._parts.database, stream, self._parts.flusher))
-        self.activations[task] = activation
-        activation.task = group.create_task(self._activate(activation), name=task)
-        activation.task.add_done_callback(lambda _done: self._leave(task))
+        lease = Lease(claimed, self._parts.database, stream, self._parts.flusher)
+        activation = self.activations[task] = _Activation(lease)
+        running = group.create_task(activation.run(self._handler), name=task)
+        self._running[running] = activation
+        running.add_done_callback(lambda done: self._leave(task, done))
 
-    def _leave(self, task: str) -> None:
+    def _leave(self, task: str, running: asyncio.Task[None]) -> None:
+        del self._running[running]
         del self.activations[task]
         self._parts.journal.release(task)
         self.wake()
-
-    async def _activate(self, activation: _Activation) -> None:
-        """Run the handler, and see to it that the task does not stay running."""
-        lease, error = activation.lease, UNRECORDED
-        try:
-            await self._handler(lease)
-        except Fenced:
-            return
-        except StorageUnavailable as refusal:
-            logger.error("task %s parks: %s", lease.record.id, refusal)
-            await self._conclude(lease, *_backed_off())
-            return
-        except asyncio.CancelledError:
-            if not activation.cancelled:
-                await self._put_down(lease)
-                raise
-            await self._conclude(lease, Finish(state="cancelled", reason="cancelled"))
-            return
-        except Exception as crash:  # a task's crash ends the task, not the program
-            logger.exception("task %s crashed", lease.record.id)
-            error = f"{type(crash).__name__}: {crash}".encode("utf-8", "replace").decode()
-        await self._conclude(lease, Finish(state="failed", reason="failed", error=error))
-
-    async def _conclude(self, lease: Lease, change: Change, event: Durable | None = None) -> None:
-        while not lease.over:
-            try:
-                await lease.conclude(change, event)
-            except Fenced:
-                return
-            except StorageUnavailable:
-                await asyncio.sleep(BACK_OFF_SECONDS)
-
-    @staticmethod
-    async def _put_down(lease: Lease) -> None:
-        """Serving stops: what the run has gathered is recorded; the task itself is released by `resign`."""
-        if not lease.over:
-            with contextlib.suppress(Fenced, StorageUnavailable):
-                await lease.commit()
-
-
-def _backed_off() -> tuple[Park, TaskWaiting]:
-    until = now_ms() + int(BACK_OFF_SECONDS * 1000)
-    return Park(reason="backoff", waits=("timer:storage",), until=until), TaskWaiting(
-        reason="backoff", waits=("timer:storage",)
-    )

@@ -83,9 +83,10 @@ def enlist(tx: Transaction, executor: str, who: Identity) -> None:
 
 
 def renew(tx: Transaction, executors: Collection[str]) -> None:
-    """What these executors have claimed is their own for another 30 seconds."""
+    """What these executors have claimed is their own for another 30 seconds. Those who hold nothing write nothing."""
     tx.connection.execute(
-        "UPDATE executor SET lease_until = ? WHERE id IN(SELECT value FROM json_each(?))",
+        "UPDATE executor SET lease_until = ? WHERE id IN(SELECT value FROM json_each(?))"
+        " AND EXISTS(SELECT 1 FROM task WHERE lease_owner = executor.id AND status = 'running')",
         (tx.now + LEASE_MS, json.dumps(sorted(executors))),
     )
 

@@ -28,6 +28,7 @@ _SAID: Final = (
     " OR EXISTS(SELECT 1 FROM step p, json_tree(CAST(p.output AS TEXT)) j WHERE p.task = t.seq AND p.kind = 'model'"
     " AND p.output IS NOT NULL AND j.key = 'text' AND j.value LIKE :like ESCAPE '\\'))))"
 )
+TITLE_LENGTH: Final = 60
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:
@@ -96,10 +97,17 @@ def _make(tx: Transaction, task: Task, place: Place | None) -> SessionRecord:
         )
     workspace = workspaces.keep(tx, place) if place else None
     tx.connection.execute(
-        "INSERT INTO session(id, principal, name, workspace, agent, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
-        (new, task.principal, name, workspace, task.agent, tx.now, tx.now),
+        "INSERT INTO session(id, principal, name, workspace, agent, title, created, updated)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        (new, task.principal, name, workspace, task.agent, _title(task.prompt), tx.now, tx.now),
     )
     return get(tx.connection, new, task.principal)
+
+
+def _title(prompt: str) -> str:
+    """What a session is called until it is renamed: how its first prompt begins."""
+    line = " ".join(prompt[: 4 * TITLE_LENGTH].split())
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
 
 
 def fix_system(tx: Transaction, change: FixSystem, _task: TaskKey) -> str:

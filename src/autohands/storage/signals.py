@@ -13,6 +13,7 @@ from autohands.storage import tasks, waits
 from autohands.storage.transaction import TaskKey, Transaction
 
 WORDS: Final = "words"
+UNREAD: Final = "EXISTS(SELECT 1 FROM signal WHERE signal.task = task.seq AND topic = 'words' AND turn IS NULL)"
 
 _encode: Final = msgspec.json.Encoder().encode
 _payload: Final = msgspec.json.Decoder(dict[str, Any])

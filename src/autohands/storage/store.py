@@ -76,7 +76,7 @@ class Store:
 
     def _changed(self) -> None:
         self.journal.refresh()
-        self.engine.wake()
+        self.engine.changed()
 
     # --- commits ---------------------------------------------------------------------------------------------------
 
