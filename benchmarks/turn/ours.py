@@ -23,16 +23,18 @@ class OurLoop:
 
     async def run(self, script: str, on_text: OnText) -> str:
         """One conversation in a new session; `on_text` hears each piece of text as it comes. Returns the answer."""
-        events = self._hands.run(work.PROMPT, model=f"openai/{script}", agent="bench", consent="workspace")
-        async for event in events:
+        answer = None
+        async for event in self._hands.run(work.PROMPT, model=f"openai/{script}", agent="bench", consent="workspace"):
             match event:
                 case autohands.TextDelta(text=text):
                     on_text(text)
                 case autohands.RunFinished(reason="done", text=text):
-                    return text
+                    answer = text
                 case autohands.RunFinished() as end:
                     raise RuntimeError(f"the run ended with {end.reason}: {end.error}")
-        raise RuntimeError("the run did not end")
+        if answer is None:
+            raise RuntimeError("the run did not end")
+        return answer
 
 
 def _extension(note_turn: Callable[[], None]) -> Extension:

@@ -112,7 +112,7 @@ def test_what_went_wrong_is_told() -> None:
         ),
         ToolFinished(turn=1, index=2, call_id="c2", name="exec", status="denied", result=ToolResult("denied: no")),
         ToolFinished(turn=1, index=3, call_id="c3", name="exec", status="unknown"),
-        RunFinished(reason="turn_limit", error="the limit of turns is reached", task="task_1"),
+        RunFinished(reason="turn_limit", error="the limit of turns is reached", session="ses_1"),
     ]
     err = shown(events, terminal=False)[1]
     assert "↻ HTTP 529; attempt 2 in 1.5 s" in err
@@ -120,6 +120,8 @@ def test_what_went_wrong_is_told() -> None:
     assert "⊘ exec: denied: no" in err
     assert "? exec: nobody knows how far it came" in err
     assert "✗ turn limit: the limit of turns is reached" in err
+    assert "autohands run --session ses_1" in err
+    err = shown([RunFinished(reason="failed", error="x", task="task_1")], terminal=False)[1]
     assert "autohands task resume task_1" in err
 
 

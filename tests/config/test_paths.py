@@ -32,7 +32,7 @@ def test_fs20_what_is_made_is_private_whatever_the_umask(tmp_path: Path, umask: 
 
 
 def test_a_home_that_is_in_order_is_taken_again(home: Path) -> None:
-    (home / "autohands.db").write_bytes(b"")
+    (home / "autohands.db").touch(0o600)
     assert prepare_home(home) == prepare_home(home)
     assert prepare_home(home).database == home / "autohands.db"
 
@@ -75,6 +75,13 @@ def test_the_home_comes_from_the_environment(tmp_path: Path, monkeypatch: pytest
     assert home_directory({}) == Path.home() / ".autohands"
     with pytest.raises(ConfigError, match="AUTOHANDS_HOME"):
         home_directory({"AUTOHANDS_HOME": "~nobody-of-that-name/x"})
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "taken" / "x").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        write_private(tmp_path / "taken", b"new")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
 
 def test_writing_through_a_symlink_keeps_it(tmp_path: Path) -> None:

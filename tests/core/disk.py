@@ -51,6 +51,16 @@ def small_disk(at: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", str(at)], check=True, timeout=10)
 
 
+# The most memory a script ever had, in MiB. On Linux not by getrusage, which remembers the process that started it.
+PEAK_MIB = """
+import re, resource, sys
+def peak_mib():
+    if sys.platform == "linux":
+        return int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) >> 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 20
+"""
+
+
 def run_script(script: str, *arguments: object, timeout_seconds: float = 50) -> str:
     """What a Python script prints, run in a process of its own; its failure is the test's."""
     command = [sys.executable, "-c", script, *map(str, arguments)]

@@ -3,57 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from autohands.config import Secrets
 from autohands.core.host import Shared
-from autohands.protocols.context import Models
-from autohands.protocols.errors import NotFound
 from autohands.protocols.extension import Host, Manifest
-from autohands.protocols.messages import BlobRef
-from autohands.protocols.process import Command, Process, Spawn
-from autohands.protocols.provider import LLMProvider
+from autohands.protocols.process import Spawn
 from autohands.sdk import Extension, tool
+from autohands.testing.host import BlobsInMemory, GivenSecrets, NoModels, no_http, no_processes
 
 Lifetime = Callable[[Host, Any], AsyncIterator[None]]
 
 
-class NoModels:
-    """No provider at all."""
-
-    def get(self, name: str) -> LLMProvider:
-        raise NotFound(f"there is no provider named {name!r}")
-
-
-class NoBlobs:
-    """Keeps no bytes."""
-
-    async def put(self, data: bytes, mime: str) -> BlobRef:
-        return BlobRef("0" * 64, mime, len(data))
-
-    async def get(self, ref: BlobRef) -> bytes:
-        raise NotFound(ref.sha256)
-
-
-@asynccontextmanager
-async def no_process(command: Command) -> AsyncIterator[Process]:
-    """Starts nothing."""
-    raise NotFound(f"there is no {command.argv[0]}")
-    yield
-
-
-def shared(state_dir: Path, spawn: Spawn = no_process, models: Models | None = None) -> Shared:
+def shared(state_dir: Path, spawn: Spawn = no_processes) -> Shared:
     """Services for a kernel."""
     return Shared(
-        http=object,
-        secrets=Secrets({}),
+        http=no_http,
+        secrets=GivenSecrets(),
         spawn=spawn,
-        blobs=NoBlobs(),
-        models=models or NoModels(),
+        blobs=BlobsInMemory(),
+        models=NoModels(),
         state_dir=state_dir,
     )
 

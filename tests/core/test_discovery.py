@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -178,12 +179,17 @@ async def test_an_enabled_folder_runs_its_code(home: Path, folder: Path) -> None
     assert sorted(path.name for path in folder.iterdir()) == ["extension.toml", "hello.py", "words.py"]
 
 
-CHANGES = {
+def add_bytecode(folder: Path) -> None:
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "words.cpython-311.pyc").touch()
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
     "a byte": lambda folder: (folder / "words.py").write_text('GREETING = "hello"\n'),
     "a file more": lambda folder: (folder / "more.py").write_text(""),
     "a file less": lambda folder: (folder / "words.py").unlink(),
     "a renamed file": lambda folder: (folder / "words.py").rename(folder / "word.py"),
-    "bytecode": lambda folder: ((folder / "__pycache__").mkdir(), (folder / "__pycache__" / "x.pyc").touch()),
+    "bytecode": add_bytecode,
     "a link inside": lambda folder: (folder / "link").symlink_to("words.py"),
 }
 
@@ -200,7 +206,7 @@ def test_ex02_a_changed_tree_is_inactive_again(home: Path, folder: Path, change:
     assert one(home, "hello").status == "disabled"
 
 
-UNFIT = {
+UNFIT: dict[str, tuple[Callable[[Path], object], str]] = {
     "a link out": (lambda folder: (folder / "link").symlink_to("/etc/passwd"), "is a symlink out of"),
     "a writable directory": (lambda folder: folder.chmod(0o777), "may be written by everybody"),
     "a writable file": (lambda folder: (folder / "words.py").chmod(0o666), "may be written by everybody"),

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,15 @@ async def test_they_start_in_order_of_need_and_stop_in_reverse(tmp_path: Path) -
 
 async def raising(host: Host, config: Any) -> AsyncIterator[None]:
     host.add_tools(named_tool("left_over"))
-    raise ValueError("no such thing")
+    if config is None:
+        raise ValueError("no such thing")
     yield
 
 
 async def exiting(host: Host, config: Any) -> AsyncIterator[None]:
     host.add_tools(named_tool("left_over"))
-    sys.exit(3)
+    if config is None:
+        sys.exit(3)
     yield
 
 
@@ -74,7 +77,8 @@ async def hanging(host: Host, config: Any) -> AsyncIterator[None]:
 
 async def cancelling(host: Host, config: Any) -> AsyncIterator[None]:
     host.add_tools(named_tool("left_over"))
-    raise asyncio.CancelledError
+    if config is None:
+        raise asyncio.CancelledError
     yield
 
 
@@ -86,8 +90,7 @@ async def never(host: Host, config: Any) -> AsyncIterator[None]:
 
 async def importing(host: Host, config: Any) -> AsyncIterator[None]:
     host.add_tools(named_tool("left_over"))
-    import no_such_package_anywhere  # noqa: F401
-
+    import_module("no_such_package_anywhere")
     yield
 
 
@@ -286,6 +289,54 @@ async def test_one_that_ignores_its_cancellation_is_left_behind(tmp_path: Path) 
         await asyncio.gather(*(asyncio.all_tasks() - before))
 
 
+async def test_one_that_ignores_its_cancellation_does_not_hold_up_the_start(kernel: Kernel) -> None:
+    release = asyncio.Event()
+
+    async def deaf(host: Host, config: Any) -> AsyncIterator[None]:
+        while not release.is_set():
+            try:
+                await release.wait()
+            except asyncio.CancelledError:
+                continue
+        yield
+
+    before = asyncio.all_tasks()
+    async with asyncio.timeout(10):
+        failed = await kernel.start([(living("deaf", deaf), None), (static("good", "x"), None)])
+    assert (failed[0].name, names(kernel)) == ("deaf", ["good"])
+    release.set()
+    async with asyncio.timeout(10):
+        await asyncio.wait(asyncio.all_tasks() - before)
+
+
+async def test_a_kernel_that_is_cancelled_while_it_stops_cancels_the_rest(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    async def slow(host: Host, config: Any) -> AsyncIterator[None]:
+        yield
+        told.append("slow is asked to leave")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            told.append("slow is cancelled")
+
+    async def whole() -> None:
+        async with Kernel(Registries(), shared(tmp_path)) as kernel:
+            await kernel.start([(telling("a", told), None), (living("slow", slow), None)])
+
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(whole())
+    async with asyncio.timeout(10):
+        while "slow is asked to leave" not in told:
+            await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait({running})
+        if left := asyncio.all_tasks() - before:
+            await asyncio.wait(left)
+    assert running.cancelled()
+    assert told == ["+a", "slow is asked to leave", "slow is cancelled"]
+
+
 async def test_unload_withdraws_and_load_brings_back(kernel: Kernel) -> None:
     told: list[str] = []
     await kernel.load(telling("a", told))
@@ -308,6 +359,14 @@ async def test_unload_is_refused_while_another_needs_it_or_takes_it_along(kernel
     assert await kernel.unload("a", cascade=True) == ["c", "b", "a"]
     assert names(kernel) == ["d"]
     assert told[-3:] == ["-c", "-b", "-a"]
+
+
+async def test_starting_one_that_is_loaded_touches_neither_it_nor_those_that_need_it(kernel: Kernel) -> None:
+    told: list[str] = []
+    await kernel.start([(telling("a", told), None), (telling("b", told, requires=("a>=1",)), None)])
+    failed = await kernel.start([(telling("a", told, version="0.5"), None)])
+    assert [status.reason for status in failed] == ["extension 'a' is loaded already"]
+    assert told == ["+a", "+b"]
 
 
 async def test_load_refuses_what_is_there_or_not_yet(kernel: Kernel) -> None:

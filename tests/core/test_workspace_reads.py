@@ -14,7 +14,7 @@ from autohands.core.openat2 import Opener, walk_beneath
 from autohands.core.tree import Tree
 from autohands.core.workspace import LocalWorkspace
 from autohands.protocols.errors import ToolError
-from core.disk import LINUX, WAYS, opened, run_script, unguarded
+from core.disk import LINUX, PEAK_MIB, WAYS, opened, run_script, unguarded
 
 
 @pytest.fixture(params=WAYS)
@@ -120,24 +120,25 @@ def test_fs07_twin_the_kind_of_file_would_not_tell() -> None:
         assert stat.S_ISREG(Path(path).stat().st_mode)
 
 
-SPARSE = """
-import asyncio, resource, sys
+SPARSE = (
+    PEAK_MIB
+    + """
+import asyncio, sys
 from concurrent.futures import ThreadPoolExecutor
 from autohands.core.workspace import LocalWorkspace
 async def main():
     files = LocalWorkspace(sys.argv[1], ThreadPoolExecutor(2))
     await files.stat("huge")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     head = await files.read_bytes("huge", int(sys.argv[2]))
     async with files.open("huge") as file:
         tail = await file.pread(64 << 10, file.stat.size - 3)
         for at in range(0, 64 << 20, 1 << 20):
             await file.pread(1 << 20, at)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    mib = grown >> (20 if sys.platform == "darwin" else 10)
-    print(head.stat.size, len(head.data), head.sha256, tail.decode(), mib)
+    print(head.stat.size, len(head.data), head.sha256, tail.decode(), peak_mib() - before)
 asyncio.run(main())
 """
+)
 
 
 def make_huge(path: Path, size: int) -> None:

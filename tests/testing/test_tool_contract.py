@@ -15,7 +15,7 @@ from autohands.protocols.tool import Tool
 from autohands.sdk import ToolContext, tool
 from autohands.testing.contracts.tool import ToolContract
 
-CALLS = {
+CALLS: dict[str, dict[str, Any]] = {
     "read_file": {"path": "a.txt", "limit": 5},
     "write_file": {"path": "b.txt", "content": "x"},
     "list_directory": {"path": "."},

@@ -30,6 +30,8 @@ class Console:
         self.lines = Lines(sys.stdin.fileno())
         paper = TerminalPaper(sys.stdout, sys.stderr)
         self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper)
+        for problem in hands.problems:
+            self.screen.tell(f"warning: {problem}")
         self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)
 
     @property

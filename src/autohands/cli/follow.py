@@ -94,6 +94,9 @@ class Follower:
                 for request in _open_questions(told):
                     await self._decide(request, interrupt)
                 return await self._read(task, _last_seq(told), interrupt)
+            except asyncio.CancelledError:
+                self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
+                raise
             finally:
                 for each in beside:
                     each.cancel()

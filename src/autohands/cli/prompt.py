@@ -13,10 +13,9 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
-from prompt_toolkit.patch_stdout import patch_stdout
 
 from autohands.cli.approve import QUESTION, read_answer, show_card
-from autohands.cli.fail import DONE, colourful
+from autohands.cli.fail import DONE
 from autohands.cli.follow import Follower, Interrupt
 from autohands.cli.options import Given
 from autohands.cli.prompt_paper import PromptPaper
@@ -48,6 +47,7 @@ class Question:
     async def allows(self, request: ApprovalRequested) -> bool:
         """Show the card and wait for the answer."""
         show_card(self._paper, request)
+        await self._paper.flush()  # nobody answers what was not shown
         self._request, self._answer = request, asyncio.get_running_loop().create_future()
         self._paper.redraw()
         try:
@@ -71,7 +71,7 @@ class Editor:
     def __init__(self, hands: Hands, given: Given) -> None:
         self._hands = hands
         self._yes = given.yes
-        self._paper = PromptPaper(colour=colourful(sys.stdout))
+        self._paper = PromptPaper(sys.stdout)
         self._screen = TextScreen(self._paper, hints=False)
         self._question = Question(self._paper)
         self._follower = Follower(hands, self._screen, self._question)
@@ -82,13 +82,18 @@ class Editor:
         """Until the person leaves; a run under way is cancelled then."""
         lines = self._line_editor()
         self._paper.redraw = lines.app.invalidate
-        with patch_stdout(raw=True):
-            self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
+        self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
+        for problem in self._hands.problems:
+            self._screen.tell(f"warning: {problem}")
+        async with asyncio.TaskGroup() as group:
+            printer = group.create_task(self._paper.print_lines())
             async with asyncio.TaskGroup() as runs:
                 if self._talk.session:
                     runs.create_task(self._carry(self._catch_up))
                 await self._read(lines, runs)
                 self._stop()
+            printer.cancel()
+        await self._paper.flush()
         if self._talk.session:
             sys.stderr.write(f"go on: autohands chat --session {self._talk.session}\n")
         return DONE

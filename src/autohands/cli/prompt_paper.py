@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+import asyncio
 from collections.abc import Callable
+from typing import TextIO
 
+from prompt_toolkit.application import in_terminal
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
+from autohands.cli.fail import colourful
 from autohands.cli.markdown import Markdown
 from autohands.cli.paper import paint
 from autohands.sdk.clip import escape
@@ -20,8 +23,11 @@ class PromptPaper:
 
     live = True
 
-    def __init__(self, *, colour: bool) -> None:
-        self._colour = colour
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._colour = colourful(out)
+        self._unprinted: list[str] = []
+        self._some = asyncio.Event()
         self._markdown = Markdown()
         self._line: list[tuple[str, str]] = []
         self._status = ""
@@ -41,7 +47,7 @@ class PromptPaper:
         """Lines above the prompt."""
         self.close()
         for line in escape(text).split("\n"):
-            sys.stdout.write(paint(line, style, colour=self._colour) + "\n")
+            self._print(paint(line, style, colour=self._colour))
 
     def status(self, text: str) -> None:
         """What goes on now, just above the prompt."""
@@ -73,4 +79,22 @@ class PromptPaper:
     def _print_line(self) -> None:
         line = "".join(paint(text, style, colour=self._colour) for text, style in self._line)
         self._line.clear()
-        sys.stdout.write(line + "\n")
+        self._print(line)
+
+    def _print(self, line: str) -> None:
+        self._unprinted.append(line + "\n")
+        self._some.set()
+
+    async def print_lines(self) -> None:
+        """Put lines above the prompt as they come, until cancelled."""
+        while True:
+            await self._some.wait()
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Return when everything so far is on the terminal."""
+        async with in_terminal():
+            self._some.clear()
+            self._out.write("".join(self._unprinted))
+            self._unprinted.clear()
+            self._out.flush()

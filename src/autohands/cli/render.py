@@ -207,8 +207,8 @@ class TextScreen:
             self._paper.answer(event.text)
         self._paper.close()
         if event.reason != "done":
-            why = event.error or "stopped"
-            self._paper.note(f"✗ {event.reason.replace('_', ' ')}: {why}", "red")
+            why = f": {event.error}" if event.error else ""
+            self._paper.note(f"✗ {event.reason.replace('_', ' ')}{why}", "red")
         self._paper.note(summary(event, self._started), "dim")
         if self._hints:
             self._paper.note(next_step(event), "dim")
@@ -235,9 +235,9 @@ def summary(event: RunFinished, started: int) -> str:
 
 def next_step(event: RunFinished) -> str:
     """How to go on from the end of a run."""
-    if event.reason in ("done", "cancelled", "client_tools"):
-        return f'go on: autohands run --session {event.session} "…"'
-    return f"try again from here: autohands task resume {event.task}"
+    if event.reason in ("failed", "attempts", "denied"):
+        return f"try again from here: autohands task resume {event.task}"
+    return f'go on: autohands run --session {event.session} "…"'
 
 
 def tokens(usage: Usage) -> str:

@@ -45,8 +45,8 @@ async def _list(text: str, limit: int, *, json: bool, config: Path | None) -> in
     async with work.opened(config=config, serve=False) as hands:
         records = await hands.storage.sessions(search=text, limit=limit)
     show_items(
-        [_brief(record) for record in records],
-        ("id", "name", "tasks", "updated", "title"),
+        [_brief(record) if json else _line(record) for record in records],
+        ("session", "tasks", "updated", "title"),
         json=json,
         none="nothing found" if text else "no sessions yet",
     )
@@ -119,7 +119,8 @@ async def _delete(names: tuple[str, ...], older_than: str | None, *, json: bool,
             records = [record for record in everything if record.updated < before * 1000]
         for record in records:
             await hands.storage.commit(ForgetSession(session=record.id))
-    show_items([_brief(record) for record in records], ("id", "name", "title"), json=json, none="nothing to delete")
+    items = [_brief(record) if json else _line(record) for record in records]
+    show_items(items, ("session", "title"), json=json, none="nothing to delete")
     return 0
 
 
@@ -142,3 +143,8 @@ def _brief(record: SessionRecord) -> dict[str, Any]:
         "created": when(record.created),
         "updated": when(record.updated),
     }
+
+
+def _line(record: SessionRecord) -> dict[str, Any]:
+    """A session in a table: by its name, if somebody gave it one."""
+    return {**_brief(record), "session": record.name or record.id}

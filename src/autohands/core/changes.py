@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from autohands.core import names
-from autohands.core.tree import PIECE, READ, Tree, file_stat, join
+from autohands.core.tree import READ, Tree, file_stat, join
 from autohands.protocols.errors import ToolError
 from autohands.protocols.workspace import Written
 
+PIECE = 1 << 20
 # What the umask may still take away. Nothing is writable for others unless somebody asks for it, whatever the umask.
 FILE_MODE, DIRECTORY_MODE, SECRET_MODE = 0o644, 0o755, 0o600
 
@@ -88,11 +89,7 @@ class Changes:
             view = memoryview(data)
             while view:
                 view = view[os.write(fd, view[:PIECE]) :]
-            if before is not None:
-                with suppress(PermissionError):
-                    os.fchown(fd, before.st_uid, before.st_gid)
-            if before is not None or mode is not None:
-                os.fchmod(fd, (before.st_mode if before and mode is None else mode or 0) & 0o777)
+            dress(fd, before, mode)
             os.fsync(fd)
             if nameless:
                 os.link(f"/proc/self/fd/{fd}", name, dst_dir_fd=parent)
@@ -187,6 +184,17 @@ class Changes:
         with self._parent(path) as (parent, _):
             sync_directory(parent)
         return gone
+
+
+def dress(fd: int, before: os.stat_result | None, mode: int | None) -> None:
+    """Give a new file the mode asked for, else owner and mode of the file it replaces, as far as the system lets us."""
+    if before is not None:
+        with suppress(PermissionError):
+            os.fchown(fd, before.st_uid, before.st_gid)
+        with suppress(PermissionError):
+            os.fchmod(fd, before.st_mode & 0o777)
+    if mode is not None:
+        os.fchmod(fd, mode & 0o777)
 
 
 def make_one(parent: int, name: str, path: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from pathlib import Path
 
 
-@contextmanager
+@contextlib.contextmanager
 def contained(report: Callable[[BaseException], None]) -> Iterator[None]:
     """Run a block of foreign code; an exception, `sys.exit()` included, is given to `report` and swallowed.
 
@@ -30,11 +32,12 @@ def describe(error: BaseException) -> str:
 def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return ""  # its text has file and line already
+    ours = (str(Path(__file__).parent), str(Path(importlib.__file__).parent), contextlib.__file__, "<frozen ")
     where = ""
     trace = error.__traceback__
     while trace:
         file = trace.tb_frame.f_code.co_filename
-        if not file.startswith("<frozen ") and file != __file__:
+        if not file.startswith(ours):
             where = f"{file}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return where

@@ -69,7 +69,8 @@ class Kernel:
         async with self._changing:
             plan = start_order([*self._manifests(), *(extension.manifest for extension, _ in wanted.values())])
             for name, reason in plan.problems.items():
-                self._note_failed(wanted[name][0].manifest, reason)
+                if name in wanted:
+                    self._note_failed(wanted[name][0].manifest, reason)
             for name in plan.names:
                 if name in wanted:
                     await self._try_enter(*wanted[name])

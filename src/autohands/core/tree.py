@@ -20,7 +20,6 @@ from autohands.protocols.workspace import Content, Entry, FileStat, Kind, Listin
 
 READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-PIECE = 1 << 20
 LIST_SECONDS = 5.0
 NAMES_COMPARED = 5000
 
@@ -215,7 +214,7 @@ def entry(fd: int, directory: str, name: str) -> Entry | None:
 def read_up_to(fd: int, limit: int, size: int = 0) -> bytes:
     """At most `limit` bytes, fewer only at the end; `size` is how many are expected."""
     pieces = []
-    while limit > 0 and (piece := os.read(fd, min(limit, PIECE, max(size + 1, 4096)))):
+    while limit > 0 and (piece := os.read(fd, min(limit, max(size + 1, 4096)))):
         pieces.append(piece)
         limit -= len(piece)
     return b"".join(pieces)
@@ -224,7 +223,7 @@ def read_up_to(fd: int, limit: int, size: int = 0) -> bytes:
 def pread_up_to(fd: int, size: int, offset: int) -> bytes:
     """The bytes at `offset`, fewer than `size` only at the end."""
     pieces = []
-    while size > 0 and (piece := os.pread(fd, min(size, PIECE), offset)):
+    while size > 0 and (piece := os.pread(fd, size, offset)):
         pieces.append(piece)
         size -= len(piece)
         offset += len(piece)

@@ -85,10 +85,12 @@ class Word(Struct, frozen=True, kw_only=True):
 
 
 class Enqueue(Struct, frozen=True, kw_only=True):
-    """Accept a task (its `session` a name or id, made if missing). Result: its `TaskRecord`.
+    """Accept a task (its `session` a name or id, made if missing); writes `task.queued`. Result: its `TaskRecord`.
 
     Raises:
-        Conflict: The idempotency key was used with another body. The same body answers with the first record.
+        BadRequest: It makes no sense, or its workspace is no directory. NotFound: Its session or parent is not there.
+        Conflict: The idempotency key was used with another body (the same body answers with the first record), or
+            its session is bound to another workspace.
     """
 
     task: Task
@@ -102,14 +104,14 @@ class Speak(Struct, frozen=True, kw_only=True):
 
 
 class Cancel(Struct, frozen=True, kw_only=True):
-    """Cancel a task: at once if it does not run, else by its executor. Result: its `TaskRecord`."""
+    """Cancel a task and its descendants: at once where they do not run, else by their executor. Result: its record."""
 
     task: str
     by: str = ""
 
 
 class Decide(Struct, frozen=True, kw_only=True):
-    """Answer an approval; its task becomes ready when nothing else is open. Result: its `ApprovalRecord`.
+    """Answer an approval; its task becomes ready when no other is open. Writes `approval.decided`. Result: its record.
 
     Raises:
         NotFound: No such approval. Conflict: It was already answered otherwise, or has expired.
@@ -121,7 +123,7 @@ class Decide(Struct, frozen=True, kw_only=True):
 
 
 class Signal(Struct, frozen=True, kw_only=True):
-    """Give a task the payload of `topic`; wakes it if it waits. `dedup` makes it happen once."""
+    """Give a task the payload of `topic`; wakes it if it waits for that. `dedup` makes it happen once."""
 
     task: str
     topic: str
@@ -165,14 +167,18 @@ class ForgetSession(Struct, frozen=True, kw_only=True):
 
 
 class FixSystem(Struct, frozen=True, kw_only=True):
-    """Keep the session's system prompt, if it has none yet."""
+    """Keep the session's system prompt, if it has none yet. Result: the one that stands."""
 
     session: str
     system: str
 
 
 class RecordStep(Struct, frozen=True, kw_only=True):
-    """Write a step: insert it, or complete one that was `started`. A finished step never changes."""
+    """Write a step: insert it, or complete one that was `started`. A finished step never changes.
+
+    Raises:
+        Conflict: It is there already and this would change nothing: its body must not run.
+    """
 
     step: Step
 
@@ -191,9 +197,10 @@ class AskApproval(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Put a model call's worst case aside, in micro-USD, under the caps of the task's root and of the day (None: no cap).
+    """Put a model call's worst case aside, in micro-USD.
 
-    Result: True, or False where a cap forbids it; then nothing was reserved.
+    The caps are those of the task's root and of the day; None is no cap. Result: True, or False where a cap forbids it;
+    then nothing was reserved.
     """
 
     key: str
@@ -212,7 +219,10 @@ class Settle(Struct, frozen=True, kw_only=True):
 
 
 class Park(Struct, frozen=True, kw_only=True):
-    """Task → waiting; ready at once if what it waits for came meanwhile. `waits` are `kind:key`; `until` is UTC ms."""
+    """Task → waiting; ready at once if what it waits for came meanwhile. `waits` are `kind:key`; `until` is UTC ms.
+
+    Its event, `task.waiting`, is the caller's. The lease is over.
+    """
 
     reason: str
     waits: tuple[str, ...]
@@ -220,7 +230,11 @@ class Park(Struct, frozen=True, kw_only=True):
 
 
 class Finish(Struct, frozen=True, kw_only=True):
-    """End the task, tell its parent, promote its session's next one. Result: False where unread words forbid it."""
+    """End the task, tell its parent, promote its session's next one. Result: False where unread words forbid it.
+
+    Writes `run.finished` with the totals of its steps and of the ledger. The parent gets the signal `child:ID` with
+    state, reason, text and error. After True the lease is over.
+    """
 
     state: TaskState
     reason: Reason
@@ -257,7 +271,7 @@ class Lease(Protocol):
         ...
 
     def emit(self, event: Durable | Fleeting) -> None:
-        """Append an event. Synchronous; waits for nothing. The envelope (task, session, at, …) is filled in."""
+        """Append an event. Synchronous; waits for nothing. The envelope is filled in, the `offset` of deltas too."""
         ...
 
     def note(self, step: Step, event: Durable | None = None) -> None:
@@ -356,7 +370,12 @@ class Engine(Protocol):
     ) -> None:
         """Run until cancelled, or with `root` until that task has ended: claim, call `handler(lease)`, renew, recover.
 
-        `root` limits it to one task and its descendants, and to interrupted predecessors in that task's session.
+        `root` limits it to one task and its descendants, and to interrupted predecessors in that task's session,
+        whatever their queue. A handler ends its task or parks it; what it leaves running fails. It is cancelled with
+        the argument "cancelled" when its task is, with "stopping" when serving stops: then the task is ready again.
+
+        Raises:
+            NotFound: There is no task `root`.
         """
         ...
 

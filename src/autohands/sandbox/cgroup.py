@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MOUNTS = Path("/proc/self/mountinfo")
-GROUPS = Path("/proc/self/cgroup")
 CONTROLLER = "pids"
 
 
 def enter_group(processes: int) -> Path | None:
     """Make a group with at most so many processes beneath our own and move in; None where that is not allowed."""
-    for parent in _parents():
+    for parent in parents(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")):
         group = parent / f"autohands-{os.getpid()}"
         try:
             group.mkdir()
@@ -43,24 +41,22 @@ def _move(group: Path) -> None:
     (group / "cgroup.procs").write_text(str(os.getpid()))
 
 
-def _parents() -> list[Path]:
-    """Our own group in each mounted hierarchy that can count processes."""
-    try:
-        mounts, groups = MOUNTS.read_text(), GROUPS.read_text()
-    except OSError:
-        return []
+def parents(mounts: str, groups: str) -> list[Path]:
+    """Our own group in each mounted hierarchy that can count processes, from the kernel's `mountinfo` and `cgroup`."""
     own = {controllers: path for _, controllers, path in (line.split(":", 2) for line in groups.splitlines())}
     found = []
     for line in mounts.splitlines():
-        place, _, kind = line.partition(" - ")
-        kind, _, options = kind.split(" ", 2)
-        point, root = Path(place.split()[4]), place.split()[3]
-        if kind == "cgroup" and CONTROLLER in options.split(","):
-            found.append(_beneath(point, root, own.get(CONTROLLER, "/")))
-        elif kind == "cgroup2":
-            found.append(_beneath(point, root, own.get("", "/")))
+        place, _, rest = line.partition(" - ")
+        kind, _, options = rest.split(" ", 2)
+        root, point = place.split()[3:5]
+        if kind == "cgroup2" or (kind == "cgroup" and CONTROLLER in options.split(",")):
+            path = own.get("" if kind == "cgroup2" else CONTROLLER, "/")
+            found.append(Path(point, os.path.relpath(path, root)))
     return found
 
 
-def _beneath(point: Path, root: str, path: str) -> Path:
-    return point / os.path.relpath(path, root)
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError:
+        return ""

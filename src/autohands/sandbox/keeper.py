@@ -239,7 +239,8 @@ def wakeup_pipe() -> int:
 def serve(line: socket.socket, threads: int) -> bool:
     """Supervise one command after another, all with the limits of the first, until the line ends.
 
-    `threads` is how many the user runs beside. False if something of a command could not be killed.
+    `threads` is how many the user may run beside, 0 if that is not counted. False if something of a command could not
+    be killed.
     """
     become_subreaper()
     wakeup = wakeup_pipe()
@@ -251,7 +252,7 @@ def serve(line: socket.socket, threads: int) -> bool:
             continue
         if not limited:
             most = order["limits"].get("processes")
-            limit_self(order["limits"] | ({} if most is None else {"user_processes": most + threads}))
+            limit_self(order["limits"] | ({"user_processes": most + threads} if most and threads else {}))
             limited = True
         if not Keeper(door, order, dict(zip(order["descriptors"], descriptors, strict=True)), wakeup).run():
             return False

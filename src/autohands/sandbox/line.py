@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -45,9 +46,9 @@ class Line:
 
     def send(self, news: News, descriptors: Sequence[int] = (), *, urgent: bool = True) -> bool:
         """Tell the program something, and whether it could be told. What is not urgent never waits."""
-        flags = 0 if urgent else socket.MSG_DONTWAIT
+        passed = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))] if descriptors else []
         try:
-            socket.send_fds(self._line, [json.dumps(news).encode() + b"\n"], descriptors, flags)
+            self._line.sendmsg([json.dumps(news).encode() + b"\n"], passed, 0 if urgent else socket.MSG_DONTWAIT)
         except OSError:
             return False
         return True

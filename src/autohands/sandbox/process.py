@@ -24,6 +24,10 @@ CLOSING_GRACE_SECONDS = 0.5
 CLOSING_SECONDS = 10.0
 
 
+class NoSupervisor(Exception):
+    """The line ended without an answer: the supervisor could not be forked, or it was killed."""
+
+
 class Failure(Struct, frozen=True):
     """Why a command did not start: errno, and whether the program, its directory or the process itself was at fault."""
 
@@ -72,6 +76,7 @@ class RunningProcess:
         Raises:
             ToolError: There is no such program or directory, or it may not be run.
             TooBusy: No more processes can be had.
+            NoSupervisor: Nobody answered.
         """
         if self._line is not None:
             data = packed(order)
@@ -83,7 +88,7 @@ class RunningProcess:
         if self._failure is not None:
             raise self._failure.error(order["argv"][0])
         if not self.pid:
-            raise TooBusy(f"cannot run {order['argv'][0]!r}: no more processes can be had")
+            raise NoSupervisor
 
     async def wait(self) -> ExitStatus:
         """Return when the program has ended and nothing that it started is left."""

@@ -26,12 +26,13 @@ from autohands.protocols.process import Command, Limits, Process
 from .environment import clean_environment
 from .line import Order
 from .parcel import Parcel
-from .process import RunningProcess, writable
+from .process import NoSupervisor, RunningProcess, writable
 from .profiles import ALL_PROCESSES, PROFILES
 from .tree import LINUX
 
 GRACE_SECONDS = 2.0
 MOST_IDLE = 8
+ATTEMPTS = 2
 WARDEN_SECONDS = 10.0
 MARKER = "AUTOHANDS_PROCESS"
 PROGRAM = "import sys; sys.path.append(sys.argv.pop(1)); from autohands.sandbox.warden import main; main()"
@@ -101,22 +102,32 @@ class Spawner:
     async def start(self, command: Command) -> RunningProcess:
         """Run a command without a context: whoever calls this closes the process. Raises what calling does."""
         order = self._order(command)
+        for _ in range(ATTEMPTS):
+            try:
+                process = await self._start(command, order)
+            except NoSupervisor:
+                continue
+            except OSError as error:
+                raise TooBusy(f"cannot run {command.argv[0]!r}: {error.strerror}") from error
+            self._running = {process, *(other for other in self._running if other.status is None)}
+            return process
+        raise TooBusy(f"cannot run {command.argv[0]!r}: no more processes can be had")
+
+    async def _start(self, command: Command, order: Order) -> RunningProcess:
+        line = await self._line(command.profile)
         try:
             parcel = Parcel(command, str(self._state_dir))
-            with parcel:
-                line = await self._line(command.profile)
-                process = RunningProcess(parcel, line, partial(self._keep_line, command.profile))
-                try:
-                    await process.give(
-                        order | {"terminal": parcel.terminal_path, "descriptors": list(parcel.sent)}, parcel
-                    )
-                except BaseException:
-                    process.release()
-                    raise
-        except OSError as error:
-            raise TooBusy(f"cannot run {command.argv[0]!r}: {error.strerror}") from error
-        self._running = {process, *(other for other in self._running if other.status is None)}
-        return process
+        except OSError:
+            self._keep_line(command.profile, line)
+            raise
+        with parcel:
+            process = RunningProcess(parcel, line, partial(self._keep_line, command.profile))
+            try:
+                await process.give(order | {"terminal": parcel.terminal_path, "descriptors": list(parcel.sent)}, parcel)
+            except BaseException:
+                process.release()
+                raise
+            return process
 
     def _order(self, command: Command) -> Order:
         marker = "" if LINUX else f"{MARKER}={secrets.token_hex(8)}"

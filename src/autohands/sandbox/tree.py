@@ -26,7 +26,7 @@ def descendants(root: int, group: int = 0, marker: str = "") -> list[int]:
     Linux gives orphans to `root` (a subreaper), so descent is exact. Elsewhere the members of the process group `group`
     and those with `marker` in their environment are taken as well.
     """
-    beneath = children if LINUX and Path(f"/proc/{root}/task/{root}/children").exists() else _table(root, group, marker)
+    beneath = children if Path("/proc/thread-self/children").exists() else _by_table(root, group, marker)
     found = [root]
     seen = {root}
     for pid in found:
@@ -116,6 +116,12 @@ def _shares_of_kib(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss_Anon:"))
 
 
+def _by_table(root: int, group: int, marker: str) -> Children:
+    listing = _ps("-A", "-ww", *(["-E"] if marker else []), "-o", "pid=,ppid=,pgid=,command=")
+    beneath = kinship(listing, root, group=group, marker=marker)
+    return lambda pid: beneath.get(pid, [])
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
@@ -123,15 +129,16 @@ def _read(path: str) -> str:
         return ""
 
 
-def _table(root: int, group: int, marker: str) -> Children:
-    """Who descends from whom, by `ps`."""
+def kinship(listing: str, root: int, *, group: int, marker: str) -> dict[int, list[int]]:
+    """The children of each process by a listing of `pid ppid pgid command`; group and marked count as root's."""
     beneath: dict[int, list[int]] = {}
-    for line in _ps("-A", "-E", "-ww", "-o", "pid=,ppid=,pgid=,command=").splitlines():
+    for line in listing.splitlines():
         pid, parent, leader, *command = line.split(maxsplit=3)
-        beneath.setdefault(int(parent), []).append(int(pid))
-        if int(leader) == group or (marker and marker in "".join(command)):
+        if (group and int(leader) == group) or (marker and marker in "".join(command)):
             beneath.setdefault(root, []).append(int(pid))
-    return lambda pid: beneath.get(pid, [])
+        else:
+            beneath.setdefault(int(parent), []).append(int(pid))
+    return beneath
 
 
 def _ps(*arguments: str) -> str:

@@ -59,7 +59,8 @@ def clip_lines(text: str, offset: int = 1, limit: int = 2_000, *, longest: int =
     after = start + len(shown)
     body = "\n".join(clip_line(line, longest) for line in shown)
     if after < len(lines):
-        return f"{body}\n[lines {start + 1}-{after} of {len(lines)}; go on with offset={after + 1}]".lstrip("\n")
+        mark = f"[lines {start + 1}-{after} of {len(lines)}; go on with offset={after + 1}]"
+        return f"{body}\n{mark}" if shown else mark
     if not shown and lines:
         return f"[there are only {len(lines)} lines]"
     return f"{body}\n" if text.endswith("\n") else body

@@ -195,35 +195,44 @@ def resign(tx: Transaction, executor: str) -> None:
 
 
 def redo(tx: Transaction, change: Redo) -> TaskRecord:
-    """A failed, dead or orphaned task → in line again, from its recorded steps; one that waits goes on waiting.
+    """Take a task that is not done into a queue, to go on from its recorded steps.
 
     Raises:
-        NotFound: There is no such task. Conflict: It is done, was cancelled, or runs elsewhere.
+        NotFound: There is no such task. Conflict: It is done or cancelled, or a living executor runs it.
     """
     key = tasks.key_of(tx.connection, change.task)
     status, owner = tx.connection.execute("SELECT status, lease_owner FROM task WHERE seq = ?", (key.seq,)).fetchone()
-    if status in ("failed", "dead"):
-        _revive(tx, key)
-    elif status == "running":
-        _free(tx, key, owner)
-    elif status in ("done", "cancelled"):
+    if status in ("done", "cancelled"):
         raise Conflict(f"task {key.id} is {status}", hint="submit a new one to the same session")
-    tasks.move(tx, key, change.queue, change.consent)
+    if status == "running":
+        _free(tx, key, owner)
+    elif status in ("failed", "dead", "paused"):
+        _revive(tx, key, ended=status != "paused")
+    elif status == "waiting":
+        parking.wake_if_due(tx, key)
+    tasks.requeue(tx, key, change.queue, change.consent)
+    tx.ready = True
     return tasks.get(tx.connection, key.id)
 
 
-def _revive(tx: Transaction, task: TaskKey) -> None:
+def _revive(tx: Transaction, task: TaskKey, *, ended: bool) -> None:
     tx.connection.execute(
         "UPDATE task SET status = ?, reason = NULL, control = NULL, text = NULL, error = NULL, crashes = 0,"
         " ended = NULL, updated = ? WHERE seq = ?",
-        (tasks.place_in_line(tx, task.session), tx.now, task.seq),
+        (tasks.place_in_line(tx, task.session) if ended else "ready", tx.now, task.seq),
     )
-    events.append(tx, task, TaskQueued(source="redo"))
-    tx.ready = True
+    if ended:  # it follows `run.finished`, and says to readers that more is to come
+        events.append(tx, task, TaskQueued(source="redo"))
 
 
 def _free(tx: Transaction, task: TaskKey, owner: str) -> None:
-    row = tx.connection.execute("SELECT host, boot, pid, born FROM executor WHERE id = ?", (owner,)).fetchone()
-    if row is not None and not executors.is_gone(Identity(*row), executors.this_process()):
-        raise Conflict(f"task {task.id} is running, in process {row[2]}", hint="follow it, or cancel it")
-    abandon(tx, task)
+    """Take a task from an executor that is dead or late."""
+    row = tx.connection.execute(
+        "SELECT host, boot, pid, born, lease_until FROM executor WHERE id = ?", (owner,)
+    ).fetchone()
+    if row is not None:
+        *process, lease_until = row
+        if lease_until > tx.now and not executors.is_gone(Identity(*process), executors.this_process()):
+            raise Conflict(f"task {task.id} is running, in process {process[2]}", hint="follow it, or cancel it")
+    tx.connection.execute("UPDATE task SET lease_token = lease_token + 1, control = NULL WHERE seq = ?", (task.seq,))
+    _release(tx, task.seq)

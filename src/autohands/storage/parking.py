@@ -73,6 +73,11 @@ def wake_due(tx: Transaction, family: str | None) -> None:
             )
 
 
+def wake_if_due(tx: Transaction, task: TaskKey) -> None:
+    """Wake one waiting task if its time has come."""
+    wake_due(tx, f"[{task.seq}]")
+
+
 def next_due(tx: Transaction, family: str | None) -> int | None:
     """When the next delayed or waiting task is due, in UTC ms."""
     row = tx.connection.execute(

@@ -234,6 +234,17 @@ def _first_state(tx: Transaction, task: Task) -> TaskState:
     return place_in_line(tx, task.session or "")
 
 
+def requeue(tx: Transaction, task: TaskKey, queue: str | None, consent: Consent | None) -> None:
+    """Give a task another queue or consent."""
+    old = get(tx.connection, task.id).task
+    new = replace(old, queue=queue or old.queue, consent=consent or old.consent)
+    if new != old:
+        tx.connection.execute(
+            "UPDATE task SET queue = ?, request = ?, updated = ? WHERE seq = ?",
+            (new.queue, _encode(new), tx.now, task.seq),
+        )
+
+
 def place_in_line(tx: Transaction, session: str) -> TaskState:
     """`ready` for what becomes its session's head, `blocked` behind another."""
     head = tx.connection.execute(

@@ -1,32 +1,86 @@
-"""A host that only notes what an extension adds to it."""
+"""A host that only notes what an extension adds to it, with services in memory."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.context import Blobs, Models, Secrets
+from autohands.protocols.errors import NotFound, ToolError
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.guard import Guard
 from autohands.protocols.memory import MemoryBackend
-from autohands.protocols.process import Spawn
+from autohands.protocols.messages import BlobRef
+from autohands.protocols.process import Command, Process, Spawn
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.skill import SkillLoader
 from autohands.protocols.tool import Tool
 
 
-class HostServices(Struct, frozen=True, kw_only=True):
-    """What a host offers; an extension under test that uses one needs it given."""
+class GivenSecrets:
+    """Secrets of a mapping."""
 
-    http: HttpFactory = dict
-    secrets: Secrets | None = None
-    spawn: Spawn | None = None
-    blobs: Blobs | None = None
-    models: Models | None = None
+    def __init__(self, secrets: Mapping[str, str] = MappingProxyType({})) -> None:
+        self._secrets = secrets
+
+    def get(self, name: str) -> str | None:
+        """The secret, or None."""
+        return self._secrets.get(name)
+
+
+class BlobsInMemory:
+    """Bytes by content, in a dictionary."""
+
+    def __init__(self) -> None:
+        self._blobs: dict[str, bytes] = {}
+
+    async def put(self, data: bytes, mime: str) -> BlobRef:
+        """Keep bytes."""
+        ref = BlobRef(hashlib.sha256(data).hexdigest(), mime, len(data))
+        self._blobs[ref.sha256] = data
+        return ref
+
+    async def get(self, ref: BlobRef) -> bytes:
+        """The bytes of a reference. Raises `NotFound`."""
+        if ref.sha256 not in self._blobs:
+            raise NotFound(f"there is no blob {ref.sha256}")
+        return self._blobs[ref.sha256]
+
+
+class NoModels:
+    """No provider at all."""
+
+    def get(self, name: str) -> LLMProvider:
+        """Raises `NotFound`."""
+        raise NotFound(f"there is no provider named {name!r}; there are none")
+
+
+def no_processes(command: Command) -> AbstractAsyncContextManager[Process]:
+    """A `Spawn` on a machine without programs. Raises `ToolError`."""
+    raise ToolError(f"there is no program {command.argv[0]}")
+
+
+def no_http() -> Any:
+    """An `HttpFactory` without a network."""
+    raise NotFound("there is no network here")
+
+
+class HostServices(Struct, frozen=True, kw_only=True):
+    """What a host offers; by default nothing beyond memory."""
+
+    http: HttpFactory = no_http
+    secrets: Secrets = field(default_factory=GivenSecrets)
+    spawn: Spawn = no_processes
+    blobs: Blobs = field(default_factory=BlobsInMemory)
+    models: Models = field(default_factory=NoModels)
 
 
 class NotingHost:
@@ -36,10 +90,10 @@ class NotingHost:
         services = services or HostServices()
         self.state_dir = state_dir
         self.http = services.http
-        self.secrets: Any = services.secrets or NoSecrets()
-        self.spawn: Any = services.spawn
-        self.blobs: Any = services.blobs
-        self.models: Any = services.models
+        self.secrets = services.secrets
+        self.spawn = services.spawn
+        self.blobs = services.blobs
+        self.models = services.models
         self.added: list[str] = []
         self.tools: dict[str, Tool] = {}
         self.providers: dict[str, LLMProvider] = {}
@@ -74,11 +128,3 @@ class NotingHost:
     def add_guard(self, name: str, guard: Guard) -> None:
         """Note a guard."""
         self.added.append(f"guard {name}")
-
-
-class NoSecrets:
-    """An environment that holds none."""
-
-    def get(self, name: str) -> str | None:
-        """Nothing."""
-        return None

@@ -58,10 +58,8 @@ class MemoryInMemory:
     ) -> Sequence[Found]:
         """Those that share a term with the query, the largest share first."""
         wanted = _terms(query)
-        found = []
-        for memory in self._matching(memory_type, tags):
-            if shared := len(wanted & _terms(memory.content)):
-                found.append(Found(memory, shared / len(wanted)))
+        hits = [(len(wanted & _terms(memory.content)), memory) for memory in self._matching(memory_type, tags)]
+        found = [Found(memory, shared / len(wanted)) for shared, memory in hits if shared]
         return sorted(found, key=lambda hit: (-hit.relevance, -hit.memory.importance))[:limit]
 
     def _matching(self, memory_type: str | None, tags: Sequence[str]) -> Sequence[Memory]:

@@ -125,6 +125,8 @@ def _message_problem(index: int, message: dict[str, Any]) -> str | None:
     blocks = _content(message)
     if not blocks:
         return f"{where}: all messages must have non-empty content"
+    if blocks[-1].get("type") in ("thinking", "redacted_thinking"):
+        return f"{where}: the final block in an assistant message cannot be `thinking`"
     wanted = _OWN_BLOCKS if message["role"] == "assistant" else _USER_BLOCKS
     return first(_block_problem(f"{where}.content.{at}", block, wanted) for at, block in enumerate(blocks))
 

@@ -8,22 +8,26 @@ from autohands.extensions.tools_filesystem.diff import unified_diff
 
 def patched(text: str, diff: str) -> str:
     """The text with a unified diff applied to it; every context and removed line must be there."""
-    lines, done, after = text.split("\n"), 0, []
-    for line in diff.split("\n")[2:]:
+    diff_lines = diff.replace("\n\\ No newline at end of file", "\0").split("\n")[2:]
+    lines = [line + "\n" for line in text.split("\n")]
+    lines[-1] = lines[-1].removesuffix("\n")
+    done, after = 0, ""
+    for line in diff_lines:
+        content = line[1:-1] if line.endswith("\0") else line[1:] + "\n"
         if line.startswith("@@"):
             start, count = map(int, line.split()[1][1:].split(","))
-            after += lines[done : start - (count > 0)]
+            after += "".join(lines[done : start - (count > 0)])
             done = start - (count > 0)
-        elif line.startswith("+"):
-            after.append(line[1:])
-        else:
-            assert lines[done] == line[1:]
+            continue
+        if not line.startswith("+"):
+            assert lines[done] == content
             done += 1
-            after += [line[1:]] if line.startswith(" ") else []
-    return "\n".join(after + lines[done:])
+        if not line.startswith("-"):
+            after += content
+    return after + "".join(lines[done:])
 
 
-texts = st.lists(st.sampled_from("abcdefgh"), max_size=30).map("\n".join)
+texts = st.lists(st.sampled_from([*"abcdefgh", ""]), max_size=30).map("\n".join)
 
 
 @given(texts, texts)
@@ -39,7 +43,7 @@ def test_a_small_change_in_a_long_text_makes_a_small_diff(tail: str, at: int, ne
     changed = [*lines[:at], new, *lines[at:]]
     diff = unified_diff("\n".join(lines), "\n".join(changed), "file")
     assert patched("\n".join(lines), diff) == "\n".join(changed)
-    assert len(diff.split("\n")) <= 9 + new.count("\n") + 1
+    assert len(diff.split("\n")) <= 9 + len(new.split("\n")) + 3
 
 
 def test_a_diff_looks_like_one() -> None:
@@ -48,8 +52,14 @@ def test_a_diff_looks_like_one() -> None:
     assert unified_diff(before, after, "some/file") == (
         "--- some/file\n+++ some/file\n"
         "@@ -1,7 +1,7 @@\n 0\n 1\n 2\n-3\n+drei\n 4\n 5\n 6\n"
-        "@@ -15,7 +15,6 @@\n 14\n 15\n 16\n-17\n 18\n 19\n "
+        "@@ -15,6 +15,5 @@\n 14\n 15\n 16\n-17\n 18\n 19"
     )
+
+
+def test_the_last_newline_is_a_difference() -> None:
+    diff = unified_diff("a\nb\n", "a\nb", "f")
+    assert diff == "--- f\n+++ f\n@@ -1,2 +1,2 @@\n a\n-b\n+b\n\\ No newline at end of file"
+    assert unified_diff("", "a\n", "f") == "--- f\n+++ f\n@@ -0,0 +1,1 @@\n+a"
 
 
 def test_a_long_diff_is_cut() -> None:
@@ -60,4 +70,4 @@ def test_a_long_diff_is_cut() -> None:
 
 def test_texts_that_have_nothing_in_common_are_not_compared_line_by_line() -> None:
     before, after = "a\n" * 20_000, "b\n" * 20_000
-    assert unified_diff(before, after, "file").startswith("--- file\n+++ file\n@@ -1,20001 +1,20001 @@\n-a\n")
+    assert unified_diff(before, after, "file").startswith("--- file\n+++ file\n@@ -1,20000 +1,20000 @@\n-a\n")

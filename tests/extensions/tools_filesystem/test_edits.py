@@ -191,33 +191,18 @@ def test_a_file_tells_whether_it_was_edited(text: str, edits: list[Edit], expect
     assert made_already(text, edits) is expected
 
 
-lines = st.lists(st.sampled_from(["", "a", "  b", "\tc c", "ü", "    d ", "x=1"]), max_size=12)
-endings = st.sampled_from(["\n", "\r\n"])
+lines = st.lists(st.tuples(st.sampled_from(["", "a", "  b", "\tc c", "ü", "x\r"]), st.sampled_from(["\n", "\r\n"])))
+few = st.text(alphabet="ab \t\n", max_size=10)
 
 
-@given(lines, st.lists(endings, min_size=12, max_size=12), st.booleans(), st.data())
-def test_outside_an_exact_edit_every_byte_stays(
-    content: list[str], ends: list[str], final: bool, data: st.DataObject
-) -> None:
-    pieces = [line + end for line, end in zip(content, ends, strict=False)]
-    text = "".join(pieces) if final or not pieces else "".join(pieces[:-1]) + content[-1]
-    start = data.draw(st.integers(0, len(pieces)))
-    end = data.draw(st.integers(start, len(pieces)))
-    mark = f"«{data.draw(st.sampled_from(['mark', 'm m']))}»"
-    before, after = "".join(pieces[:start]), "".join(pieces[end:])
-    marked = before + mark + after
-    edited = apply_edits(marked, [Edit(mark, "one\ntwo")]).text
-    assert edited.startswith(before + "one")
-    assert edited.removesuffix("\n").endswith(("two" + after).removesuffix("\n"))
-    assert edited in {before + f"one{ending}two" + after for ending in ("\n", "\r\n")}
-    assert text.count("\n") >= 0
+@given(lines, lines)
+def test_outside_an_exact_edit_every_byte_stays(above: list[tuple[str, str]], below: list[tuple[str, str]]) -> None:
+    before, after = ("".join(line + end for line, end in part) for part in (above, below))
+    edited = apply_edits(f"{before}«old»\n{after}", [Edit("«old»", "one\ntwo")]).text
+    assert edited == f"{before}one\ntwo\n{after}"
 
 
-@given(
-    st.text(alphabet="ab \t\n", max_size=40),
-    st.text(alphabet="ab \t\n", max_size=10),
-    st.text(alphabet="ab \n", max_size=10),
-)
+@given(st.text(alphabet="ab \t\n", max_size=40), few, few)
 def test_an_edit_is_made_or_refused_but_never_fails(text: str, old: str, new: str) -> None:
     try:
         edited = apply_edits(text, [Edit(old, new, replace_all=True)])
@@ -226,7 +211,7 @@ def test_an_edit_is_made_or_refused_but_never_fails(text: str, old: str, new: st
     assert edited.text != text
     if text.endswith("\n") and edited.text:
         assert edited.text.endswith("\n")
-    if not edited.drifted and edited.replacements:
+    if not edited.drifted:
         assert edited.text.rstrip("\n") == text.replace(old, new).rstrip("\n")
 
 

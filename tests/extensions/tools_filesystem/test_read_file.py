@@ -7,7 +7,7 @@ import pytest
 
 from autohands.extensions.tools_filesystem.read_file import read_file
 from autohands.sdk import ToolContext, ToolError, ToolResult
-from core.disk import run_script
+from core.disk import PEAK_MIB, run_script
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 50
 
@@ -172,22 +172,24 @@ async def test_a_large_file_in_utf_16_is_read_from_both_ends(ctx: ToolContext, w
     assert (await read(ctx, "log", offset=-1)).text.startswith("Zeile ü 299999\n")
 
 
-READING = """
-import asyncio, resource, sys, types
+READING = (
+    PEAK_MIB
+    + """
+import asyncio, sys, types
 from concurrent.futures import ThreadPoolExecutor
 from autohands.core.workspace import LocalWorkspace
 from autohands.extensions.tools_filesystem.read_file import read_file
 async def main():
     ctx = types.SimpleNamespace(workspace=LocalWorkspace(sys.argv[1], ThreadPoolExecutor(2)), data={})
     await read_file(ctx, "small")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     for path, offset in (("sparse", 1), ("log", 1), ("log", -50)):
         result = await read_file(ctx, path, offset)
         print(result.data["truncated"], result.data["size"], len(result.text))
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    print(grown >> (20 if sys.platform == "darwin" else 10))
+    print(peak_mib() - before)
 asyncio.run(main())
 """
+)
 
 
 def test_fs08_files_of_10_gb_are_read_in_constant_memory(workspace: Path) -> None:

@@ -57,6 +57,8 @@ class MessagesEncoder:
     def message(self, message: Message, tag: str, images: Images) -> bytes:
         """One message; `tag` is the vendor of the thinking that may be passed back."""
         blocks = [block for part in message.parts if (block := _block(part, tag, images)) is not None]
+        while blocks and blocks[-1]["type"] in ("thinking", "redacted_thinking"):
+            blocks.pop()  # the service refuses a message that ends with one
         if not blocks:
             return b""
         role = "assistant" if message.role == "assistant" else "user"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from autohands.sdk.clip import clip_line
 
 CONTEXT = 3
+UNENDED = "\\ No newline at end of file"
 SHOWN_LINES = 400
 LONGEST_LINE = 500
 COMPARED = 1 << 20
@@ -31,7 +32,7 @@ def unified_diff(before: str, after: str, path: str) -> str:
 
     At most `SHOWN_LINES` lines, each at most `LONGEST_LINE` characters, and a note of what was left out.
     """
-    a, b = before.split("\n"), after.split("\n")
+    a, b = lines_of(before), lines_of(after)
     lines = [f"--- {path}", f"+++ {path}"]
     for hunk in hunks(list(changed_blocks(a, b))):
         lines += hunk_lines(a, b, hunk)
@@ -41,6 +42,12 @@ def unified_diff(before: str, after: str, path: str) -> str:
     if len(lines) > SHOWN_LINES:
         shown.append(f"[… {len(lines) - SHOWN_LINES:,} more lines of diff]")
     return "\n".join(shown)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines without their newlines; a last one that has none says so, as `diff` does."""
+    *lines, last = text.split("\n")
+    return [*lines, f"{last}\n{UNENDED}"] if last else lines
 
 
 def changed_blocks(a: Sequence[str], b: Sequence[str]) -> Iterator[Block]:

@@ -209,7 +209,7 @@ def windows(lines: Sequence[str], wanted: Sequence[str]) -> Iterator[int]:
 
 def ambiguous(body: str, spans: Sequence[Span]) -> ToolError:
     """The refusal of a text that occurs more than once, with the line of each place."""
-    lines = [str(body.count("\n", 0, span.start) + 1) for span in spans[:SHOWN_PLACES]]
+    lines = dict.fromkeys(str(body.count("\n", 0, span.start) + 1) for span in spans[:SHOWN_PLACES])
     more = f" and {len(spans) - SHOWN_PLACES} more" if len(spans) > SHOWN_PLACES else ""
     return ToolError(
         f"edit_ambiguous: old_string occurs {len(spans)} times, at lines {', '.join(lines)}{more}; "

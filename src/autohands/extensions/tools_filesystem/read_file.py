@@ -49,14 +49,14 @@ async def read_file(ctx: ToolContext, path: str, offset: int = 1, limit: int = 2
 def _text(window: Window, encoding: Encoding, stat: FileStat, facts: dict[str, Any]) -> ToolResult:
     data = facts | {
         "offset": window.first,
-        "lines": len(window.lines),
+        "lines": window.count,
         "total_lines": window.total,
         "truncated": window.rest or window.clipped,
         "encoding": encoding.name,
     }
     notes = [note for note in (_place(window, stat), _manner(encoding)) if note]
-    body = "\n".join(window.lines)
-    return ToolResult("\n".join([*([body] if window.lines else []), *(f"[{note}]" for note in notes)]), data)
+    body = [window.text] if window.count else []
+    return ToolResult("\n".join([*body, *(f"[{note}]" for note in notes)]), data)
 
 
 def _place(window: Window, stat: FileStat) -> str:
@@ -64,11 +64,11 @@ def _place(window: Window, stat: FileStat) -> str:
     if window.total == 0:
         return "the file is empty"
     whole = f"{window.total:,} lines" if window.total is not None else f"{stat.size:,} bytes"
-    if not window.lines:
+    if not window.count:
         return f"the file has only {whole}"
     if window.first == 1 and not window.rest:
         return ""
-    after = window.first + len(window.lines)
+    after = window.first + window.count
     place = f"lines {window.first} to {after - 1} of {whole}" + (", counted from the end" if window.first < 0 else "")
     return f"{place}; go on with offset={after}" if window.rest else place
 

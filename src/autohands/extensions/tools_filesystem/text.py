@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 
 from msgspec import Struct
 
@@ -14,7 +15,9 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-TEXT_CONTROLS = frozenset(b"\a\b\t\n\v\f\r\x1b")
+NO_CONTROLS = b"\a\b\t\n\v\f\r\x1b" + bytes(range(0x20, 0x100))
+SAMPLE = 1 << 20
+BROKEN, SOUND = re.compile("[\udc80-\udcff]"), re.compile("[^\0-\x7f\udc80-\udcff]")
 SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -66,12 +69,17 @@ def encoding_of(data: bytes, *, whole: bool = True) -> Encoding | None:
             return _marked(Encoding(name, mark, "surrogateescape" if name == "utf-8" else "strict"), data, whole=whole)
     if not looks_like_text(data[:HEAD]):
         return None
-    text = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode(data, final=whole)
-    if text.isascii():
-        return Encoding("utf-8", errors="surrogateescape")
-    broken = sum("\udc80" <= character <= "\udcff" for character in text)
-    sound = sum(character > "\x7f" for character in text) - broken
-    return Encoding("latin-1") if broken > sound else Encoding("utf-8", errors="surrogateescape")
+    return Encoding("latin-1") if mostly_broken(data[:SAMPLE]) else Encoding("utf-8", errors="surrogateescape")
+
+
+def mostly_broken(sample: bytes) -> bool:
+    """Whether bytes that UTF-8 cannot explain outnumber its characters beyond ASCII."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        text = sample.decode("utf-8", "surrogateescape")
+        return len(BROKEN.findall(text)) > len(SOUND.findall(text))
+    return False
 
 
 def _marked(encoding: Encoding, data: bytes, *, whole: bool) -> Encoding | None:
@@ -85,8 +93,8 @@ def _marked(encoding: Encoding, data: bytes, *, whole: bool) -> Encoding | None:
 
 def looks_like_text(head: bytes) -> bool:
     """Whether bytes may be text: no NUL, and at most a tenth of other control characters."""
-    controls = sum(byte < 0x20 and byte not in TEXT_CONTROLS for byte in head)
-    return 0 not in head and controls * 10 <= len(head)
+    controls = head.translate(None, NO_CONTROLS)
+    return 0 not in controls and len(controls) * 10 <= len(head)
 
 
 def showable(text: str) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from autohands.protocols.workspace import Reader
 from autohands.sdk.clip import LONGEST_LINE
@@ -17,28 +19,53 @@ FIRST_TAIL, LONGEST_TAIL = 64 << 10, 8 << 20
 
 
 class Window(Struct, frozen=True):
-    """Some lines of a file, without their endings.
+    """Some lines of a file, joined by newlines, and how many they are.
 
     `first` is the number of the first one; below zero it counts from the end. `total` is how many lines the file has,
     if that is known. `rest` tells that more follow, `clipped` that a line is not shown in full.
     """
 
-    lines: tuple[str, ...]
+    text: str
+    count: int
     first: int
     total: int | None
     rest: bool
     clipped: bool
 
 
+class Line(NamedTuple):
+    """The beginning of a line, long enough to be shown, and how many characters it has in all."""
+
+    begin: str
+    length: int
+
+
 def window_of(text: str, offset: int, limit: int) -> Window:
     """`limit` lines from line `offset` on, counting from 1; below zero it counts from the end."""
     total = count_lines(text)
     first = max(1, offset if offset >= 0 else total + 1 + offset)
-    collector = Collector(first, limit)
-    collector.feed(text)
-    collector.finish()
-    lines = tuple(collector.lines)
-    return Window(lines, first, total, first + len(lines) <= total, collector.clipped)
+    after = min(total, first - 1 + limit)
+    lines = text.split("\n", after)[first - 1 : after]
+    body = "\n".join(lines).replace("\r\n", "\n").removesuffix("\r")
+    count, clipped = len(lines), False
+    if len(body) > LONGEST_TEXT or max(map(len, lines), default=0) > LONGEST_LINE:
+        body, count, clipped = bounded([Line(line[: LONGEST_LINE + 1], len(line)) for line in lines])
+    return Window(showable(body), count, first, total, first + count <= total, clipped)
+
+
+def bounded(lines: Sequence[Line]) -> tuple[str, int, bool]:
+    """As many lines as `LONGEST_TEXT` allows but at least one, each cut where it is too long; and whether one was."""
+    shown: list[str] = []
+    space, clipped = LONGEST_TEXT, False
+    for begin, length in lines:
+        line = begin.removesuffix("\r")
+        if len(line) > LONGEST_LINE:
+            line, clipped = f"{line[:LONGEST_LINE]}[… {length - LONGEST_LINE:,} characters more]", True
+        if shown and len(line) > space:
+            break
+        shown.append(line)
+        space -= len(line) + 1
+    return "\n".join(shown), len(shown), clipped
 
 
 async def read_window(file: Reader, encoding: Encoding, offset: int, limit: int) -> Window:
@@ -53,7 +80,8 @@ async def read_window(file: Reader, encoding: Encoding, offset: int, limit: int)
         collector.feed(decoder.decode(data))
         position += len(data)
     total = None if collector.full else collector.finish()
-    return Window(tuple(collector.lines), first, total, collector.full, collector.clipped)
+    text, count, clipped = bounded(collector.lines)
+    return Window(showable(text), count, first, total, total is None or count < len(collector.lines), clipped)
 
 
 async def _read_tail(file: Reader, encoding: Encoding, count: int, limit: int) -> Window:
@@ -68,7 +96,7 @@ async def _read_tail(file: Reader, encoding: Encoding, count: int, limit: int) -
     if start > begin and "\n" in text:
         text = text.partition("\n")[2]
     window = window_of(text, -count, limit)
-    return Window(window.lines, window.first - 1 - (window.total or 0), None, window.rest, window.clipped)
+    return structs.replace(window, first=window.first - 1 - (window.total or 0), total=None)
 
 
 def count_lines(text: str) -> int:
@@ -86,8 +114,7 @@ class Collector:
         self._number = 1
         self._line = ""
         self._length = 0
-        self.lines: list[str] = []
-        self.clipped = False
+        self.lines: list[Line] = []
 
     @property
     def full(self) -> bool:
@@ -121,13 +148,9 @@ class Collector:
         self._length += len(part)
 
     def _end_line(self) -> None:
-        if self._number >= self._first and not self.full:
-            line = self._line.removesuffix("\r")
-            if len(line) > LONGEST_LINE:
-                line = f"{line[:LONGEST_LINE]}[… {self._length - LONGEST_LINE:,} characters more]"
-                self.clipped = True
-            self.lines.append(showable(line))
-            self._space -= len(line) + 1
+        if self._number >= self._first:
+            self.lines.append(Line(self._line, self._length))
+            self._space -= len(self._line) + 1
             self._room -= 1
         self._number += 1
         self._line, self._length = "", 0

@@ -135,10 +135,8 @@ def _answered(reply: Reply) -> tuple[Message, ...]:
 
 
 async def _collect(provider: LLMProvider, request: Request) -> tuple[list[Delta], Reply]:
-    deltas: list[Delta] = []
     async with asyncio.timeout(BOUND_SECONDS):
-        async for delta in _checked(provider.stream(request)):
-            deltas.append(delta)
+        deltas = [delta async for delta in _checked(provider.stream(request))]
     last = deltas.pop()
     assert isinstance(last, Replied)
     return deltas, last.reply

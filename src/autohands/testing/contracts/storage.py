@@ -1,0 +1,144 @@
+"""What every `Storage` must do: subclass the class and give it a fixture `durable`, a fresh `Durable` for each test."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
+from autohands.protocols.messages import Usage
+from autohands.protocols.storage import (
+    Cancel,
+    Enqueue,
+    FixSystem,
+    ForgetSession,
+    Lease,
+    RecordStep,
+    RenameSession,
+    Reserve,
+    Settle,
+)
+from autohands.protocols.task import Task
+from autohands.testing.contracts.durable import DONE, Durable, events_of, serve, submit, tool_step
+
+
+class StorageContract:
+    """`Storage`: acceptance, sessions, order, signals, approvals, steps, money."""
+
+    async def test_an_accepted_task_is_there(self, durable: Durable) -> None:
+        record = await submit(durable, "hi", session="s1", priority="high")
+        assert (record.state, record.seq > 0, record.task.session) == ("ready", True, record.session)
+        assert await durable.storage.task(record.id) == record
+        assert await durable.storage.task(record.id[:-2]) == record
+        assert [json.loads(line)["type"] for line in await durable.journal.events(record.id)] == ["task.queued"]
+
+    async def test_an_unknown_task_is_not_found(self, durable: Durable) -> None:
+        record = await submit(durable)
+        with pytest.raises(NotFound) as missing:
+            await durable.storage.task(record.id[:-1] + "~")
+        assert record.id in (missing.value.hint or "")
+
+    async def test_a_name_continues_its_session_and_belongs_to_its_principal(self, durable: Durable) -> None:
+        first = await submit(durable, session="s1")
+        assert (await submit(durable, session="s1")).session == first.session
+        assert (await submit(durable, session=first.session)).session == first.session
+        assert (await submit(durable)).session != first.session
+        assert (await submit(durable, session="s1", principal="token:other")).session != first.session
+        with pytest.raises(NotFound):
+            await submit(durable, session=first.session, principal="token:other")
+        with pytest.raises(NotFound):
+            await durable.storage.session("s1", "token:nobody")
+        with pytest.raises(BadRequest):
+            await submit(durable, session="no spaces")
+
+    async def test_an_idempotency_key_accepts_once(self, durable: Durable) -> None:
+        first = await submit(durable, "hi", idempotency_key="k")
+        assert await submit(durable, "hi", idempotency_key="k") == first
+        with pytest.raises(Conflict):
+            await submit(durable, "something else", idempotency_key="k")
+        assert (await submit(durable, "hi", idempotency_key="k", source="cron")).id != first.id
+
+    async def test_a_commit_is_all_or_nothing(self, durable: Durable) -> None:
+        with pytest.raises(NotFound):
+            await durable.storage.commit(Enqueue(task=Task(prompt="hi")), Cancel(task="nobody"))
+        assert await durable.storage.tasks() == []
+        with pytest.raises(BadRequest):
+            await durable.storage.commit(DONE)
+
+    async def test_a_session_has_one_head(self, durable: Durable) -> None:
+        records = [await submit(durable, session="s", priority=priority) for priority in (0, "urgent", 0)]
+        assert [record.state for record in records] == ["ready", "blocked", "blocked"]
+        await durable.storage.commit(Cancel(task=records[0].id))
+        states = [(await durable.storage.task(record.id)).state for record in records]
+        assert states == ["cancelled", "ready", "blocked"]
+        assert [record.state for record in await durable.storage.tasks(states=["blocked"])] == ["blocked"]
+        assert len(await durable.storage.tasks(session=records[0].session, limit=2)) == 2
+
+    async def test_cancelling_what_does_not_run_ends_it_once(self, durable: Durable) -> None:
+        record = await submit(durable)
+        for _ in range(2):
+            await durable.storage.commit(Cancel(task=record.id, by="owner"))
+        events = await events_of(durable, record.id)
+        assert [event["type"] for event in events] == ["task.queued", "run.finished"]
+        assert events[-1]["reason"] == "cancelled"
+
+    async def test_a_session_is_renamed_found_and_forgotten(self, durable: Durable) -> None:
+        record = await submit(durable, "find the walrus", session="s1")
+        await submit(durable, "something else")
+        await durable.storage.commit(RenameSession(session=record.session, title="Zoo"))
+        for search in ("walrus", "zoo"):
+            found = await durable.storage.sessions(search=search)
+            assert [(each.id, each.title, each.tasks) for each in found] == [(record.session, "Zoo", 1)]
+        assert len(await durable.storage.sessions()) == 2
+        with pytest.raises(Conflict):
+            await durable.storage.commit(ForgetSession(session=record.session))
+        await durable.storage.commit(Cancel(task=record.id))
+        await durable.storage.commit(ForgetSession(session=record.session))
+        with pytest.raises(NotFound):
+            await durable.storage.task(record.id)
+
+    async def test_a_finished_step_never_changes(self, durable: Durable) -> None:
+        record = await submit(durable)
+
+        async def handler(lease: Lease) -> None:
+            await lease.commit(RecordStep(step=tool_step("started")))
+            with pytest.raises(Conflict):
+                await lease.commit(RecordStep(step=tool_step("started")))
+            await lease.commit(RecordStep(step=tool_step("done", b'{"text":"first"}')))
+            with pytest.raises(Conflict):
+                await lease.commit(RecordStep(step=tool_step("failed", b'{"text":"second"}')))
+            lease.note(tool_step("failed", b'{"text":"third"}'))
+            await lease.commit(DONE)
+
+        await serve(durable, record.id, handler)
+        steps = await durable.storage.steps(record.id)
+        assert [(step.status, step.output) for step in steps] == [("done", b'{"text":"first"}')]
+
+    async def test_money_is_reserved_under_caps_and_settled(self, durable: Durable) -> None:
+        record = await submit(durable)
+        results: list[Any] = []
+
+        async def handler(lease: Lease) -> None:
+            results.extend(await lease.commit(Reserve(key="a", micro_usd=60, run_cap=100, day_cap=None)))
+            results.extend(await lease.commit(Reserve(key="b", micro_usd=60, run_cap=100, day_cap=None)))
+            results.extend(await lease.commit(Reserve(key="b", micro_usd=60, run_cap=None, day_cap=100)))
+            results.extend(await lease.commit(Settle(key="a", micro_usd=10, usage=Usage(1, 1), model="m")))
+            results.extend(await lease.commit(Reserve(key="c", micro_usd=90, run_cap=100, day_cap=100)))
+            await lease.commit(DONE)
+
+        await serve(durable, record.id, handler)
+        assert results == [True, False, False, 10, True]
+        assert await durable.storage.spent(record.id) == await durable.storage.spent() == 100
+
+    async def test_a_system_prompt_is_fixed_once(self, durable: Durable) -> None:
+        record = await submit(durable)
+
+        async def handler(lease: Lease) -> None:
+            for system in ("first", "second"):
+                assert await lease.commit(FixSystem(session=record.session, system=system)) == ["first"]
+            await lease.commit(DONE)
+
+        await serve(durable, record.id, handler)
+        assert (await durable.storage.session(record.session)).system == "first"
