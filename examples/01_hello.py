@@ -21,10 +21,10 @@ MODEL = None if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("OPENAI_AP
 
 
 async def main(place: Path) -> None:
-    async with autohands.open(home=place / "home", workspace=place) as hands:
+    async with autohands.open(home=place / "home", workspace=place, config={"model": MODEL}) as hands:
         hands.providers.add("example", (SCRIPT.name, SCRIPT))
         prompt = "Write a haiku about hands into haiku.txt."
-        async for event in hands.run(prompt, model=MODEL, consent="workspace"):
+        async for event in hands.run(prompt, consent="workspace"):
             match event:
                 case autohands.TextDelta(text=text):
                     print(text, end="", flush=True)

@@ -34,7 +34,7 @@ MODEL = None if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("OPENAI_AP
 
 async def main(place: Path) -> None:
     (place / "poem.txt").write_text("Rose is a rose\nis a rose is a rose is a\nrose.\n")
-    async with autohands.open(home=place / "home", workspace=place) as hands:
+    async with autohands.open(home=place / "home", workspace=place, config={"model": MODEL}) as hands:
         await hands.kernel.load(EXTENSION)
         hands.providers.add("example", (SCRIPT.name, SCRIPT))
 
@@ -44,7 +44,7 @@ async def main(place: Path) -> None:
         result = await hands.call_tool("longest_line", {"path": "poem.txt", "minimum": 99})
         print("failing:      ", result.text)
 
-        answer = await hands.ask("Which line of poem.txt is the longest?", model=MODEL)
+        answer = await hands.ask("Which line of poem.txt is the longest?")
         print("by the model: ", answer)
 
 

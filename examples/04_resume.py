@@ -23,10 +23,10 @@ MODEL = None if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("OPENAI_AP
 
 async def begin(place: Path) -> None:
     """Start the work, and leave as soon as the first tool has ended."""
-    async with autohands.open(home=place / "home", workspace=place) as hands:
+    async with autohands.open(home=place / "home", workspace=place, config={"model": MODEL}) as hands:
         hands.providers.add("example", (SCRIPT.name, SCRIPT))
         prompt = "Write 1 into one.txt; after that write 2 into two.txt."
-        async for event in hands.run(prompt, session="numbers", model=MODEL, consent="workspace"):
+        async for event in hands.run(prompt, session="numbers", consent="workspace"):
             if isinstance(event, autohands.ToolFinished):
                 print(f"{event.name} {event.status}; closing now")
                 break
@@ -34,12 +34,12 @@ async def begin(place: Path) -> None:
 
 async def go_on(place: Path) -> None:
     """Finish what the session has left unfinished, then ask something more."""
-    async with autohands.open(home=place / "home", workspace=place) as hands:
+    async with autohands.open(home=place / "home", workspace=place, config={"model": MODEL}) as hands:
         hands.providers.add("example", (SCRIPT.name, SCRIPT))
         for task in await hands.unfinished("numbers"):
             print(f"resuming a task that is {task.state}")
             await hands.resume(task.id)
-        print(await hands.ask("Which files are there now?", session="numbers", model=MODEL))  # waits its turn
+        print(await hands.ask("Which files are there now?", session="numbers"))  # waits its turn
         for record in await hands.storage.tasks():
             print(f"{record.state}: {record.task.prompt}")
 

@@ -21,10 +21,10 @@ MODEL = None if os.environ.get("ANTHROPIC_API_KEY") or os.environ.get("OPENAI_AP
 
 
 async def main(place: Path) -> None:
-    async with autohands.open(home=place / "home", workspace=place) as hands:
+    async with autohands.open(home=place / "home", workspace=place, config={"model": MODEL}) as hands:
         hands.providers.add("example", (SCRIPT.name, SCRIPT))
         prompt = "Note in notes.md that the plants need water, then append the date with a shell command."
-        async for event in hands.run(prompt, model=MODEL):
+        async for event in hands.run(prompt):
             match event:
                 case autohands.ApprovalRequested(approval=approval, call=asked, effect=effect, preview=preview):
                     allow = asked.name != "exec"

@@ -232,47 +232,51 @@ async def open(
 
 async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspace: Path, *, given: bool) -> _Parts:
     """Build every part and hand it what it needs; `stack` closes them in reverse order."""
-    database = await stack.enter_async_context(storages.open(paths.database))
-    secrets = Secrets(os.environ)
+    store = await stack.enter_async_context(storages.open(paths.database))
     spawner = await stack.enter_async_context(Spawner(paths.home))
-    jobs = await stack.enter_async_context(JobTable(spawner, database))
-    http = Http()
-    stack.push_async_callback(http.close)
+    jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
-    registries = Registries()
-    queue = TaskQueue(database, database.engine)
-    host_shared = HostShared(
-        http=http,
-        secrets=secrets,
-        spawn=spawner,
-        blobs=database.blobs,
-        models=ProviderModels(registries.providers),
-        state_dir=paths.state,
-    )
+    secrets, registries = Secrets(os.environ), Registries()
+    queue = TaskQueue(store, store.engine)
     shared = Shared(
         workspace_of=workspaces.get,
         spawn=spawner,
         jobs_of=jobs.of,
-        blobs=database.blobs,
+        blobs=store.blobs,
         secrets=secrets,
         submit=queue.submit,
     )
     policy = Policy(loaded.config.policy.rule)
-    runtime = AgentRuntime(database, registries.snapshot, (policy,), shared, _settings(loaded))
+    runtime = AgentRuntime(store, registries.snapshot, (policy,), shared, _settings(loaded))
     own_queue = new_id("hands")
     return _Parts(
         paths=paths,
         loaded=loaded,
         workspace=workspace,
         workspace_given=given,
-        storage=database,
-        journal=database.journal,
-        kernel=await stack.enter_async_context(Kernel(registries, host_shared)),
-        bridge=RunLoopBridge(queue, database, database.journal, database.engine),
+        storage=store,
+        journal=store.journal,
+        kernel=await _kernel(stack, registries, shared, paths),
+        bridge=RunLoopBridge(queue, store, store.journal, store.engine),
         runtime=runtime,
         queue=own_queue,
-        loop=RunLoop(database.engine, runtime.handle, slots=loaded.config.limits.runs, queues=(own_queue,)),
+        loop=RunLoop(store.engine, runtime.handle, slots=loaded.config.limits.runs, queues=(own_queue,)),
     )
+
+
+async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared, paths: Paths) -> Kernel:
+    """The kernel, with what its extensions may use."""
+    http = Http()
+    stack.push_async_callback(http.close)
+    host = HostShared(
+        http=http,
+        secrets=shared.secrets,
+        spawn=shared.spawn,
+        blobs=shared.blobs,
+        models=ProviderModels(registries.providers),
+        state_dir=paths.state,
+    )
+    return await stack.enter_async_context(Kernel(registries, host))
 
 
 @asynccontextmanager

@@ -52,7 +52,7 @@ class RunLoopBridge:
         return record
 
     async def speak(self, session: str, text: str) -> str | None:
-        """Say words to a session (name or id) whose run is under way. The task that will read them, None if there is none.
+        """Say words to a session (name or id) whose run is under way. The task that will read them, None without one.
 
         Raises:
             NotFound: There is no such session.

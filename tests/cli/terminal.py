@@ -36,7 +36,7 @@ class Terminal:
         elsewhere = streams or {}
         self.process: subprocess.Popen[bytes] = subprocess.Popen(
             list(argv),
-            env={**environment, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"},
+            env=_terminal_environment(environment),
             cwd=directory,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(slave, termios.TIOCSCTTY, 0),  # noqa: PLW1509  one call, no lock
@@ -94,6 +94,12 @@ class Terminal:
             return False
         self.shown += data.decode(errors="replace")
         return bool(data)
+
+
+def _terminal_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Without what would speak for another terminal."""
+    kept = {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES", "NO_COLOR")}
+    return {**kept, "TERM": "xterm-256color", "PROMPT_TOOLKIT_NO_CPR": "1"}
 
 
 def autohands(*arguments: str) -> list[str]:

@@ -13,14 +13,12 @@ from cli.terminal import autohands
 PATIENCE_SECONDS = 30
 
 
-def run(*arguments: str, data: bytes = b"", **options: object) -> subprocess.CompletedProcess[bytes]:
+def run(
+    *arguments: str, data: bytes = b"", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     """Run a command to its end."""
     return subprocess.run(
-        autohands(*arguments),
-        input=data,
-        capture_output=True,
-        timeout=PATIENCE_SECONDS,
-        **options,  # type: ignore[call-overload,no-any-return]
+        autohands(*arguments), input=data, capture_output=True, timeout=PATIENCE_SECONDS, env=environment
     )
 
 
@@ -138,12 +136,12 @@ def test_an_unforeseen_error_is_one_line_and_a_traceback_with_debug(home: Path, 
         f"sys.modules['autohands.cli.{name}'] = module\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    done = run(name, env=environment)
+    done = run(name, environment=environment)
     assert done.returncode == 1
     assert done.stderr.count(b"\n") == 1
     assert b"fault of AutoHands" in done.stderr
-    assert b"Traceback" in run(name, "--debug", env=environment).stderr
-    assert b"Traceback" in run(name, env={**environment, "AUTOHANDS_DEBUG": "1"}).stderr
+    assert b"Traceback" in run(name, "--debug", environment=environment).stderr
+    assert b"Traceback" in run(name, environment={**environment, "AUTOHANDS_DEBUG": "1"}).stderr
 
 
 def test_config_set_and_show_tell_the_origin_and_hide_secrets(home: Path) -> None:

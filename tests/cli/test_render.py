@@ -51,7 +51,7 @@ def shown(events: Iterable[Event | Unknown], *, terminal: bool) -> tuple[str, st
     return out.getvalue(), err.getvalue()
 
 
-STORY = [
+STORY: list[Event | Unknown] = [
     RunStarted(agent="general", model="fake/small", workspace="/w", at=1_000),
     TurnStarted(turn=1),
     TextDelta(text="Let me look.", turn=1),
@@ -86,7 +86,7 @@ def test_a_terminal_sees_it_come(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_that_is_told_twice_is_shown_once() -> None:
-    events = [
+    events: list[Event | Unknown] = [
         TurnStarted(turn=1),
         TextDelta(text="one ", turn=1),
         TextDelta(text="one two", turn=1, offset=0),
@@ -104,7 +104,7 @@ def test_after_a_reset_the_answer_comes_again_from_its_beginning() -> None:
 
 
 def test_what_went_wrong_is_told() -> None:
-    events = [
+    events: list[Event | Unknown] = [
         RetryScheduled(turn=1, attempt=2, reason="HTTP 529", delay_seconds=1.5),
         ToolStarted(turn=1, index=1, call=READ, effect="read"),
         ToolFinished(
@@ -137,7 +137,7 @@ def test_nothing_that_a_model_says_moves_the_cursor(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("NO_COLOR", "1")
     evil = "\x1b[2J\u202e\x07"
     call = ToolCall("c", "exec", {"command": f"ls {evil}"})
-    events = [
+    events: list[Event | Unknown] = [
         TurnStarted(turn=1),
         TextDelta(text=evil, turn=1),
         said(evil),

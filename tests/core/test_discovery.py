@@ -184,6 +184,17 @@ def add_bytecode(folder: Path) -> None:
     (folder / "__pycache__" / "words.cpython-311.pyc").touch()
 
 
+async def test_ex02_what_runs_is_what_was_checked_though_the_disk_has_changed_since(home: Path, folder: Path) -> None:
+    words = folder / "words.py"
+    trick = f"import pathlib\npathlib.Path({str(words)!r}).write_text('GREETING = \"Evil\"')\n"
+    (folder / "hello.py").write_text(trick + HELLO)
+    found = enable(home, "hello")
+    assert found.extension is not None
+    tool = found.extension.tools[0]  # type: ignore[attr-defined]
+    assert words.read_text() == 'GREETING = "Evil"'
+    assert (await tool.run(None, {"name": "you"})).text == "Hello, you"
+
+
 CHANGES: dict[str, Callable[[Path], object]] = {
     "a byte": lambda folder: (folder / "words.py").write_text('GREETING = "hello"\n'),
     "a file more": lambda folder: (folder / "more.py").write_text(""),

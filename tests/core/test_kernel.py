@@ -255,7 +255,9 @@ async def test_one_that_waits_for_its_restart_stops_at_once(tmp_path: Path) -> N
     assert failing.entered == 1
 
 
-async def test_one_that_does_not_leave_is_cancelled_and_keeps_no_other(tmp_path: Path) -> None:
+async def test_one_that_does_not_leave_is_cancelled_and_keeps_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     told: list[str] = []
 
     async def stubborn(host: Host, config: Any) -> AsyncIterator[None]:
@@ -268,6 +270,7 @@ async def test_one_that_does_not_leave_is_cancelled_and_keeps_no_other(tmp_path:
     async with asyncio.timeout(10), Kernel(Registries(), shared(tmp_path), QUICK) as kernel:
         await kernel.start([(telling("a", told), None), (living("b", stubborn), None), (telling("c", told), None)])
     assert told == ["+a", "+c", "-c", "cancelled", "-a"]
+    assert "extension b failed: it did not leave service within 0.2 s" in caplog.text
 
 
 async def test_one_that_ignores_its_cancellation_is_left_behind(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import hashlib
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -104,8 +104,8 @@ async def test_fs06_twin_without_the_flag_a_fifo_blocks(workspace: Path) -> None
 @pytest.mark.skipif(not LINUX, reason="/proc is Linux's")
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("path", ["proc/kmsg", "proc/self/mem", "proc/self/environ", "sys/kernel/uevent_seqnum"])
-async def test_fs07_the_kernels_own_files_are_refused(way: object, path: str) -> None:
-    async with opened(Path("/"), way) as files:  # type: ignore[arg-type]
+async def test_fs07_the_kernels_own_files_are_refused(way: Callable[[int], Opener], path: str) -> None:
+    async with opened(Path("/"), way) as files:
         with pytest.raises(ToolError, match=r"^(kernel_filesystem|permission_denied|symlink): "):
             await files.read_bytes(path, 100)
         with pytest.raises(ToolError, match=r"^kernel_filesystem: "):

@@ -49,7 +49,8 @@ def serving(directory: Path, turns: list[Turn]) -> Iterator[Service]:
     log.touch()
     command = [sys.executable, "-m", "autohands.testing.vendors", "--script", str(script), "--log", str(log)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin and process.stdout
+    assert process.stdin
+    assert process.stdout
     try:
         yield Service(json.loads(process.stdout.readline())["url"], log)
     finally:

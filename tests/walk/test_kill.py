@@ -26,15 +26,32 @@ def steps() -> list[Turn]:
 
 def start(service: Service, home: Path, workspace: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start a run that tells its events."""
-    command = [AUTOHANDS, "run", "Do six steps", "--yes", "--json", "--session", "s1", "--model", "openai/fake", *arguments]
+    command = [
+        AUTOHANDS,
+        "run",
+        "Do six steps",
+        "--yes",
+        "--json",
+        "--session",
+        "s1",
+        "--model",
+        "openai/fake",
+        *arguments,
+    ]
     return subprocess.Popen(
-        command, env=environment(home, service), cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env=environment(home, service),
+        cwd=workspace,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
 def kill_at(process: subprocess.Popen[str], kind: str, number: int) -> dict[str, Any]:
     """Read events until the `number`-th of a kind, and kill the process right then."""
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     seen = 0
     for line in process.stdout:
         event: dict[str, Any] = json.loads(line)
@@ -57,10 +74,19 @@ def check_requests(service: Service) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "number"),
-    [("turn.started", 1), ("text.delta", 3), ("replied", 2), ("tool.started", 3), ("tool.finished", 4), ("budget.settled", 5)],
+    [
+        ("turn.started", 1),
+        ("text.delta", 3),
+        ("replied", 2),
+        ("tool.started", 3),
+        ("tool.finished", 4),
+        ("budget.settled", 5),
+    ],
 )
 @pytest.mark.parametrize("again", ["task resume", "run --session"])
-def test_cr02_a_killed_run_goes_on(kind: str, number: int, again: str, home: Path, workspace: Path, tmp_path: Path) -> None:
+def test_cr02_a_killed_run_goes_on(
+    kind: str, number: int, again: str, home: Path, workspace: Path, tmp_path: Path
+) -> None:
     with serving(tmp_path, steps()) as service:
         task = kill_at(start(service, home, workspace), kind, number)["task"]
         env = environment(home, service)
@@ -81,7 +107,9 @@ def test_cr02_a_killed_run_goes_on(kind: str, number: int, again: str, home: Pat
     assert sorted(written) == written
 
 
-def test_cr02_an_effect_in_flight_is_reported_as_unknown_and_not_repeated(home: Path, workspace: Path, tmp_path: Path) -> None:
+def test_cr02_an_effect_in_flight_is_reported_as_unknown_and_not_repeated(
+    home: Path, workspace: Path, tmp_path: Path
+) -> None:
     with serving(tmp_path, [call("exec", command=SLOW), Turn(text="I will check first.")]) as service:
         process = start(service, home, workspace)
         task = wait_for_sink_and_kill(process, workspace)
@@ -97,7 +125,8 @@ def test_cr02_an_effect_in_flight_is_reported_as_unknown_and_not_repeated(home: 
 
 def wait_for_sink_and_kill(process: subprocess.Popen[str], workspace: Path) -> str:
     """Kill the run as soon as the command has begun to act."""
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     task = ""
     for line in process.stdout:
         event = json.loads(line)
@@ -116,7 +145,8 @@ def wait_for_sink_and_kill(process: subprocess.Popen[str], workspace: Path) -> s
 def test_a_task_that_runs_elsewhere_is_not_taken_over(home: Path, workspace: Path, tmp_path: Path) -> None:
     with serving(tmp_path, [call("exec", command="echo x > sink.txt; sleep 20"), Turn(text="Done.")]) as service:
         process = start(service, home, workspace)
-        assert process.stdout and process.stderr
+        assert process.stdout
+        assert process.stderr
         task = json.loads(process.stdout.readline())["task"]
         while not (workspace / "sink.txt").exists():
             assert process.poll() is None

@@ -214,7 +214,9 @@ async def test_limits_end_a_run_with_their_reason(opened: Open) -> None:
 async def test_bu01_the_budget_stops_the_call_that_would_exceed_it(home: Path, workspace: Path) -> None:
     dear = ModelInfo(name="dear", output_tokens=1000, input_price=1_000_000, output_price=10_000_000)
     usage = Usage(input=1000, output=1000)
-    model = Scripted(*(Turn(calls=(ScriptedCall("glob", {"pattern": f"{n}"}),), usage=usage) for n in range(9)), model=dear)
+    model = Scripted(
+        *(Turn(calls=(ScriptedCall("glob", {"pattern": f"{n}"}),), usage=usage) for n in range(9)), model=dear
+    )
     async with autohands.open(home, workspace) as hands:
         hands.kernel.registries.providers.add("test", ("scripted", model))
         events = await events_of(hands, "Go", model="scripted/dear", budget_usd=0.035)
@@ -245,7 +247,8 @@ async def test_pr08_pr09_calls_that_cannot_run_are_answered_not_repaired(opened:
         texts = [part.text for part in model.requests[1].messages[-1].parts if isinstance(part, ToolReturn)]
     assert ran == ["a"]
     assert texts[0].startswith("invalid_arguments")
-    assert "unknown_tool" in texts[1] and "look" in texts[1]
+    assert "unknown_tool" in texts[1]
+    assert "look" in texts[1]
     assert "did you mean `path`" in texts[2]
 
 
@@ -297,7 +300,8 @@ async def test_a_policy_rule_denies_even_a_direct_call(opened: Open, workspace: 
     rule = {"policy": {"rule": [{"tool": "write_file", "then": "deny"}]}}
     async with opened(config=rule) as (hands, _):
         result = await hands.call_tool("write_file", {"path": "a", "content": "x"})
-        assert result.failed and "policy forbids" in result.text
+        assert result.failed
+        assert "policy forbids" in result.text
     assert not (workspace / "a").exists()
 
 

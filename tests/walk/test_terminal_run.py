@@ -73,11 +73,15 @@ async def test_limits_exit_3(home: Path, workspace: Path) -> None:
     assert len(fake.requests) == 1
 
 
-async def test_a_run_that_fails_exits_1_with_the_services_words(home: Path, workspace: Path) -> None:
-    async with FakeVendors(lambda seen: Turn(text="never", faults=("http_400",))) as fake:
+@pytest.mark.parametrize(("fault", "said"), [("404", "does not exist"), ("401", "Incorrect API key")])
+async def test_a_run_that_fails_exits_1_with_the_services_words(
+    home: Path, workspace: Path, fault: str, said: str
+) -> None:
+    async with FakeVendors([Turn(text="never", faults=(fault,) * 9)]) as fake:
         done = await run("run", "x", "--model", OPENAI, fake=fake, directory=workspace)
     assert (done.status, done.out) == (1, "")
     assert "✗ failed: " in done.err
+    assert said in done.err
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from autohands.cli.fail import colourful
 from autohands.sdk.clip import escape, json_safe
 
 Item: TypeAlias = Mapping[str, Any]
+_NARROW = 80
 
 
 def show_items(items: Sequence[Item], columns: Sequence[str], *, json: bool, none: str) -> None:
@@ -22,13 +24,21 @@ def show_items(items: Sequence[Item], columns: Sequence[str], *, json: bool, non
         show_json({"items": items})
     elif not items:
         click.echo(none, err=True)
-    elif sys.stdout.isatty():
-        _show_table(items, columns)
+    elif not sys.stdout.isatty():
+        _show_columns(items, columns)
+    elif shutil.get_terminal_size().columns < _NARROW:
+        for item in items:
+            show_one({name: item.get(name) for name in columns}, json=False)
+            click.echo()
     else:
-        rows = [list(columns), *([cell(item.get(name)) for name in columns] for item in items)]
-        widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-        for row in rows:
-            click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+        _show_table(items, columns)
+
+
+def _show_columns(items: Sequence[Item], columns: Sequence[str]) -> None:
+    rows = [list(columns), *([cell(item.get(name)) for name in columns] for item in items)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
+    for row in rows:
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
 def show_one(item: Item, *, json: bool) -> None:
@@ -53,6 +63,11 @@ def when(milliseconds: int | None) -> str | None:
     if not milliseconds:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC).astimezone().isoformat(timespec="milliseconds")
+
+
+def minute(milliseconds: int | None) -> str | None:
+    """A time as a table shows it: local, to the minute."""
+    return f"{datetime.fromtimestamp(milliseconds / 1000):%Y-%m-%d %H:%M}" if milliseconds else None
 
 
 def cell(value: object) -> str:

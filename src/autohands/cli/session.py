@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.listing import show_items, show_one, when
+from autohands.cli.listing import minute, show_items, show_one, when
 from autohands.cli.task import summary
 from autohands.protocols.errors import BadRequest
 from autohands.protocols.storage import ForgetSession, RenameSession, SessionRecord
@@ -147,4 +147,4 @@ def _brief(record: SessionRecord) -> dict[str, Any]:
 
 def _line(record: SessionRecord) -> dict[str, Any]:
     """A session in a table: by its name, if somebody gave it one."""
-    return {**_brief(record), "session": record.name or record.id}
+    return {**_brief(record), "session": record.name or record.id, "updated": minute(record.updated)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import click
 from autohands.cli import options, work
 from autohands.cli.console import Console
 from autohands.cli.follow import stored_events
-from autohands.cli.listing import Item, show_items, show_one, when
+from autohands.cli.listing import Item, minute, show_items, show_one, when
+from autohands.cli.paper import fitting
 from autohands.protocols.storage import Step
 from autohands.protocols.task import TaskRecord
 
+_ENOUGH = len("task_01a2030f-797e-746e")
+_PROMPT_COLUMNS = 60
 STATES = ("delayed", "blocked", "ready", "running", "waiting", "paused", "done", "failed", "cancelled", "dead")
 
 
@@ -37,7 +41,7 @@ async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], sess
         named = (await hands.storage.session(session)).id if session else None
         records = await hands.storage.tasks(session=named, states=state, limit=limit)
     show_items(
-        [summary(record) for record in records],
+        [summary(record) if json else _line(record) for record in records],
         ("id", "state", "turns", "created", "prompt"),
         json=json,
         none='no tasks yet: autohands run "…"',
@@ -128,6 +132,13 @@ def summary(record: TaskRecord) -> dict[str, Any]:
         "updated": when(record.updated),
         "ended": when(record.ended),
     }
+
+
+def _line(record: TaskRecord) -> dict[str, Any]:
+    """A task in a table: a terminal shows as much of the id as it takes to name it."""
+    shown = record.id[:_ENOUGH] if sys.stdout.isatty() else record.id
+    prompt = fitting(" ".join(record.task.prompt.split()), _PROMPT_COLUMNS)
+    return {**summary(record), "id": shown, "created": minute(record.created), "prompt": prompt}
 
 
 def _step(step: Step) -> dict[str, Any]:

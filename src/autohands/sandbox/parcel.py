@@ -60,6 +60,10 @@ class Parcel:
         self.sent["master"] = self.terminal
         os.set_blocking(self.terminal, False)
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", TERMINAL_ROWS, TERMINAL_COLUMNS, 0, 0))
+        modes = termios.tcgetattr(theirs)
+        modes[1] &= ~termios.OPOST  # output as it is, newline for newline
+        modes[3] &= ~termios.ECHO  # nobody watches what is typed
+        termios.tcsetattr(theirs, termios.TCSANOW, modes)
 
     def _open_input(self, command: Command, spool_dir: str, undo: ExitStack) -> None:
         if command.stdin == "pipe":

@@ -108,12 +108,12 @@ class _Activation:
         self.cancelled = False
         self._work: asyncio.Future[None] | None = None
 
-    def cancel(self) -> None:
+    def cancel(self, reason: str = "cancelled") -> None:
         """The task is to be cancelled."""
         if not self.cancelled:
             self.cancelled = True
             if self._work is not None:
-                self._work.cancel("cancelled")
+                self._work.cancel(reason)
 
     async def run(self, handler: Handler) -> None:
         """Call the handler, and see to it that the task does not stay running."""
@@ -250,6 +250,8 @@ class _Service:
     def _start(self, group: asyncio.TaskGroup, claimed: Claimed) -> None:
         task = claimed.record.id
         stream = self._parts.journal.lease(task, claimed.last_seq, claimed.record.attempt)
+        if lost := self.activations.get(task):
+            lost.cancel("lost")  # somebody else had it meanwhile
         lease = Lease(claimed, self._parts.database, stream, self._parts.flusher)
         activation = self.activations[task] = _Activation(lease)
         running = group.create_task(activation.run(self._handler), name=task)
@@ -257,7 +259,7 @@ class _Service:
         running.add_done_callback(lambda done: self._leave(task, done))
 
     def _leave(self, task: str, running: asyncio.Task[None]) -> None:
-        del self._running[running]
-        del self.activations[task]
-        self._parts.journal.release(task)
+        if self.activations.get(task) is self._running.pop(running):
+            del self.activations[task]
+            self._parts.journal.release(task)
         self.wake()

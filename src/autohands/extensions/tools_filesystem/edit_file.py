@@ -126,16 +126,12 @@ async def edit_file(
     plan = await asyncio.to_thread(plan_edit, shown, content, wanted)
     written = await ctx.workspace.write_atomic(path, plan.data, expected_sha256=content.sha256)
     seen.put(path, written.sha256)
+    return told(shown, plan, {"sha256_before": content.sha256, "sha256_after": written.sha256})
+
+
+def told(path: str, plan: Plan, hashes: dict[str, str | None]) -> ToolResult:
+    """What the model is told of an edit."""
     times = "1 replacement" if plan.replacements == 1 else f"{plan.replacements} replacements"
     manner = ", matched in spite of differences in whitespace" if plan.drifted else ""
-    return ToolResult(
-        f"Edited {shown}: {times}{manner}.\n{plan.diff}",
-        {
-            "path": shown,
-            "replacements": plan.replacements,
-            "drifted": plan.drifted,
-            "diff": plan.diff,
-            "sha256_before": content.sha256,
-            "sha256_after": written.sha256,
-        },
-    )
+    data = {"path": path, "replacements": plan.replacements, "drifted": plan.drifted, "diff": plan.diff} | hashes
+    return ToolResult(f"Edited {path}: {times}{manner}.\n{plan.diff}", data)

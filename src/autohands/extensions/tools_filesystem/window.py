@@ -15,7 +15,7 @@ from .text import Encoding, showable
 
 PIECE = 1 << 20
 LONGEST_TEXT = 100_000
-FIRST_TAIL, LONGEST_TAIL = 64 << 10, 8 << 20
+FIRST_TAIL, LONGEST_TAIL = 64 << 10, 4 << 20
 
 
 class Window(Struct, frozen=True):

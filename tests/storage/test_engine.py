@@ -1,0 +1,282 @@
+"""The engine on SQLite: several programs on one file, recovery, families."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from autohands import storage
+from autohands.protocols.errors import Conflict, Fenced, NotFound
+from autohands.protocols.events import TurnStarted
+from autohands.protocols.storage import Cancel, Finish, Lease, Park, RecordStep, Redo, Speak, Step
+from autohands.sdk.identity import now_ms
+from autohands.storage import Store
+from storage.stores import PATIENCE_SECONDS, leased, serving, soon, submit, tables
+
+DONE = Finish(state="done", reason="done", text="ok")
+
+
+async def finish(lease: Lease) -> None:
+    await lease.commit(DONE)
+
+
+async def state(store: Store, task: str) -> str:
+    return (await store.task(task)).state
+
+
+async def ended(store: Store, *tasks: str) -> None:
+    async def all_ended() -> bool:
+        return all([(await store.task(task)).finished for task in tasks])
+
+    await soon(all_ended)
+
+
+async def test_two_programs_on_one_file_run_each_task_once(path: Path) -> None:
+    ran: list[str] = []
+
+    async def handler(lease: Lease) -> None:
+        ran.append(lease.record.id)
+        await lease.commit(RecordStep(step=Step(turn=1, index=1, kind="tool", name="t", status="started")))
+        await lease.commit(DONE)
+
+    async with storage.open(path) as one, storage.open(path) as two:
+        records = [await submit(one, session=f"s{number % 7}") for number in range(40)]
+        async with serving(one, handler, slots=3), serving(two, handler, slots=3):
+            records += [await submit(two, session=f"s{number % 7}") for number in range(20)]
+            await ended(one, *(record.id for record in records))
+        assert sorted(ran) == sorted(record.id for record in records)
+        for number in range(7):
+            own = [record.id for position, record in enumerate(records[:40]) if position % 7 == number]
+            assert [task for task in ran if task in own] == own
+
+
+async def test_a_task_is_cancelled_from_another_program(path: Path) -> None:
+    async with storage.open(path) as here, storage.open(path) as there:
+        record = await submit(here)
+        async with leased(here, record.id):
+            await there.commit(Cancel(task=record.id))
+            assert await state(there, record.id) == "running"
+            await ended(there, record.id)
+        assert await state(here, record.id) == "cancelled"
+
+
+async def test_words_from_another_program_are_noticed(path: Path) -> None:
+    async with storage.open(path) as here, storage.open(path) as there:
+        record = await submit(here)
+        async with leased(here, record.id) as lease:
+            assert not lease.unread
+            await there.commit(Speak(session=record.session, text="hello"))
+
+            async def noticed() -> bool:
+                return lease.unread
+
+            await soon(noticed)
+            assert [word.text for word in await here.words(record.id)] == ["hello"]
+            assert not lease.unread
+
+
+def kill(path: Path, ending: str = "born = 'then'") -> None:
+    """Make every executor look as if its process were gone, or its lease over."""
+    with tables(path) as connection:
+        connection.execute(f"UPDATE executor SET {ending}")
+
+
+@pytest.mark.parametrize(
+    ("ending", "taken_over"),
+    [
+        ("born = 'then'", True),
+        ("pid = 4194304", True),
+        ("boot = 'before'", True),
+        ("lease_until = 1", True),
+        ("host = 'elsewhere', pid = 4194304", False),
+        ("started = 1", False),
+    ],
+)
+async def test_tasks_of_the_dead_are_taken_over_at_once_and_of_the_living_never(
+    path: Path, *, ending: str, taken_over: bool
+) -> None:
+    async with storage.open(path) as one, storage.open(path) as two:
+        record = await submit(one)
+        async with leased(one, record.id) as zombie:
+            zombie.emit(TurnStarted(turn=1))
+            await zombie.commit()
+            kill(path, ending)
+            attempts: list[int] = []
+
+            async def handler(lease: Lease) -> None:
+                attempts.append(lease.attempt)
+                await lease.commit(event=TurnStarted(turn=2))
+                with pytest.raises(Fenced):
+                    await zombie.commit(event=TurnStarted(turn=3))
+                await lease.commit(DONE)
+
+            async with serving(two, handler):
+                if taken_over:
+                    await ended(two, record.id)
+                else:
+                    other = await submit(two)
+                    while await state(two, record.id) != "running" or not attempts:
+                        await asyncio.sleep(0)
+                        break
+                    assert await state(two, record.id) == "running"
+                    await two.commit(Cancel(task=other.id))
+            assert attempts == ([2] if taken_over else [])
+        turns = [json.loads(line).get("turn") for line in await two.journal.events(record.id, 1)]
+        assert turns[:1] == [1]
+        assert 3 not in turns
+
+
+async def test_who_dies_too_often_is_dead(path: Path) -> None:
+    async with storage.open(path) as one, storage.open(path) as two:
+        parent = await submit(one)
+        record = await submit(one, max_attempts=2, parent=parent.id, session="s")
+        next_one = await submit(one, session="s")
+        for attempt in (1, 2):
+            async with leased(one, record.id) as lease:
+                assert lease.attempt == attempt
+                kill(path)
+                async with serving(two, finish, queues=("none",)):
+
+                    async def released() -> bool:
+                        return await state(two, record.id) != "running"
+
+                    await soon(released)
+        assert await state(two, record.id) == "dead"
+        assert await state(two, next_one.id) == "ready"
+        last = json.loads((await two.journal.events(record.id))[-1])
+        assert (last["type"], last["reason"]) == ("run.finished", "attempts")
+        assert (await two.signals(parent.id))[f"child:{record.id}"]["state"] == "dead"
+        revived = (await two.commit(Redo(task=record.id)))[0]
+        assert revived.state == "blocked"
+
+
+async def test_parking_and_stopping_are_no_crashes(store: Store) -> None:
+    record = await submit(store, max_attempts=1)
+
+    async def handler(lease: Lease) -> None:
+        if lease.attempt < 5:
+            await lease.commit(Park(reason="timer", waits=("timer:t",), until=now_ms() + 5))
+        else:
+            await lease.commit(DONE)
+
+    async with serving(store, handler):
+        await ended(store, record.id)
+    assert (await store.task(record.id)).attempt == 5
+
+
+async def test_a_living_run_is_not_redone_an_orphan_is(path: Path) -> None:
+    async with storage.open(path) as one, storage.open(path) as two:
+        record = await submit(one)
+        async with leased(one, record.id) as zombie:
+            with pytest.raises(Conflict, match="is running"):
+                await two.commit(Redo(task=record.id))
+            kill(path)
+            assert (await two.commit(Redo(task=record.id, queue="mine")))[0].state == "ready"
+            with pytest.raises(Fenced):
+                await zombie.commit()
+        with pytest.raises(NotFound):
+            await two.commit(Redo(task="task_none"))
+
+
+async def test_redo_leaves_a_wait_alone_unless_it_is_over(store: Store) -> None:
+    tasks = [(await submit(store)).id for _ in range(2)]
+
+    async def handler(lease: Lease) -> None:
+        until = None if lease.record.id == tasks[0] else now_ms() + 30
+        await lease.commit(Park(reason="signal", waits=("signal:go",), until=until))
+
+    async with serving(store, handler):
+
+        async def parked() -> bool:
+            return {await state(store, task) for task in tasks} == {"waiting"}
+
+        await soon(parked)
+    await asyncio.sleep(0.05)
+    states = [(await store.commit(Redo(task=task, queue="other")))[0] for task in tasks]
+    assert [(record.state, record.task.queue) for record in states] == [("waiting", "other"), ("ready", "other")]
+
+
+async def test_a_root_is_served_with_its_family_and_its_predecessors_alone(store: Store) -> None:
+    predecessor = await submit(store, session="s", queue="another")
+    before_child = await submit(store, parent=predecessor.id)
+    root = await submit(store, session="s")
+    successor = await submit(store, session="s")
+    child = await submit(store, parent=root.id, queue="third", priority="low")
+    grandchild = await submit(store, parent=child.id)
+    stranger = await submit(store, priority="urgent")
+    ran: list[str] = []
+
+    async def handler(lease: Lease) -> None:
+        ran.append(lease.record.id)
+        if lease.record.id == root.id:
+            await ended(store, child.id, grandchild.id)
+        await lease.commit(DONE)
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await store.engine.serve(handler, slots=2, root=root.id)
+    assert set(ran) == {each.id for each in (predecessor, before_child, root, child, grandchild)}
+    assert ran.index(predecessor.id) < ran.index(root.id)
+    assert {await state(store, each.id) for each in (stranger, successor)} == {"ready"}
+    with pytest.raises(NotFound):
+        await store.engine.serve(handler, slots=1, root="task_none")
+
+
+async def test_slots_bound_what_runs_at_once_and_queues_what_is_served(store: Store) -> None:
+    most, running = 0, 0
+
+    async def handler(lease: Lease) -> None:
+        nonlocal most, running
+        assert lease.record.task.queue in ("a", "b")
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0.01)
+        running -= 1
+        await lease.commit(DONE)
+
+    records = [await submit(store, queue="ab"[number % 2]) for number in range(10)]
+    other = await submit(store, queue="c")
+    async with serving(store, handler, slots=3, queues=("a", "b")):
+        await ended(store, *(record.id for record in records))
+    assert most == 3
+    assert await state(store, other.id) == "ready"
+
+
+async def test_a_cancelled_task_that_parks_is_ended(store: Store) -> None:
+    record = await submit(store)
+
+    async def handler(lease: Lease) -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await store.commit(Cancel(task=record.id))
+        await lease.commit(Park(reason="signal", waits=("signal:never",)))
+
+    async with serving(store, handler):
+        await ended(store, record.id)
+    assert await state(store, record.id) == "cancelled"
+
+
+async def test_serving_leaves_no_trace(path: Path) -> None:
+    async with storage.open(path) as store:
+        record = await submit(store)
+        async with serving(store, finish):
+            await ended(store, record.id)
+        assert store._database._watchers == 0
+        assert store._database._renewal is None
+    with tables(path) as connection:
+        assert connection.execute("SELECT * FROM executor").fetchall() == []
+
+
+async def test_leases_are_renewed_by_the_writer_alone(path: Path) -> None:
+    async with storage.open(path) as store:
+        record = await submit(store)
+        async with leased(store, record.id):
+            kill(path, "lease_until = 0")
+            database = store._database
+            database._renewed -= 60
+            database._nudge()
+
+            async def renewed() -> bool:
+                with tables(path) as connection:
+                    return bool(connection.execute("SELECT lease_until FROM executor").fetchone()[0] > now_ms())
+
+            await soon(renewed)
