@@ -345,6 +345,7 @@ def _settings(loaded: Loaded) -> Settings:
 
 async def _start(parts: _Parts, found: list[Found]) -> list[str]:
     """Start the extensions and add the owner's agents. Returns a line on each that is wrong."""
+    _check_services(found, parts.loaded)
     ready = [each.extension for each in found if each.extension is not None]
     wanted = [(extension, _configuration(extension, parts.loaded)) for extension in ready]
     problems = [f"extension {each.name}: {each.reason}" for each in await parts.kernel.start(wanted)]
@@ -360,17 +361,23 @@ async def _start(parts: _Parts, found: list[Found]) -> list[str]:
 def _configuration(extension: Extension, loaded: Loaded) -> msgspec.Struct | None:
     """An extension's table; a provider that takes further services (`named`) gets those of its kind."""
     name, kind = extension.manifest.name, extension.config
-    if kind is None:
-        return None
-    table = loaded.extensions.get(name) or kind()
+    table = loaded.extensions.get(name)
     services = {
         service: {key: value for key, value in msgspec.structs.asdict(entry).items() if key != "kind" and value}
         for service, entry in loaded.config.providers.items()
         if f"provider-{entry.kind}" == name
     }
-    if not services:
+    if not services or kind is None:
         return table
     field = next((field for field in msgspec.structs.fields(kind) if field.name == "named"), None)
     if field is None:
-        raise ConfigError(f"providers.{next(iter(services))}: {name} has no further services")
-    return msgspec.structs.replace(table, named=msgspec.convert(services, field.type))
+        raise ConfigError(f"providers.{next(iter(services))}: {name} takes no further services")
+    return msgspec.structs.replace(table or kind(), named=msgspec.convert(services, field.type))
+
+
+def _check_services(found: list[Found], loaded: Loaded) -> None:
+    """Raise `ConfigError` where the configuration names a kind of provider that nobody brings."""
+    known = {each.name.removeprefix("provider-") for each in found if each.name.startswith("provider-")}
+    for service, entry in loaded.config.providers.items():
+        if entry.kind not in known:
+            raise ConfigError(f"providers.{service}.kind: {entry.kind!r} is none of {', '.join(sorted(known))}")

@@ -97,8 +97,9 @@ def test_text_that_is_told_twice_is_shown_once() -> None:
 
 
 def test_after_a_reset_the_answer_comes_again_from_its_beginning() -> None:
-    events = [TurnStarted(turn=1), TextDelta(text="lost", turn=1), Reset(turn=1), said("the whole")]
-    out, err = shown([*events, RunFinished(reason="done", text="the whole")], terminal=True)
+    events: list[Event | Unknown] = [TurnStarted(turn=1), TextDelta(text="lost", turn=1), Reset(turn=1)]
+    events += [said("the whole"), RunFinished(reason="done", text="the whole")]
+    out, err = shown(events, terminal=True)
     assert out.splitlines() == ["lost", "the whole"]
     assert "from its beginning" in err
 

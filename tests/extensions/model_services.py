@@ -2,15 +2,16 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
 
-from autohands.extensions.provider_anthropic.account import AnthropicConfig
+from msgspec import structs
+
 from autohands.extensions.provider_anthropic.provider import AnthropicProvider
 from autohands.extensions.provider_openai.account import OpenAIAccount
 from autohands.extensions.provider_openai.provider import OpenAIProvider
 from autohands.protocols.errors import NotFound
 from autohands.protocols.messages import BlobRef, Message, Reply, user
 from autohands.protocols.provider import Delta, LLMProvider, Replied, Request, ToolSchema
+from autohands.sdk.account import Account
 from autohands.sdk.http import Http
 from autohands.testing.script import Turn
 from autohands.testing.vendors import FakeVendors
@@ -22,33 +23,38 @@ TOOLS = tuple(
 MODELS = {"chat": "gpt-4.1", "responses": "gpt-5.4", "messages": "claude-sonnet-5-5"}
 APIS = tuple(MODELS)
 
-Seconds = dict[str, float]
+PATIENT = Account()
+QUICK = Account(first_byte_seconds=0.8, idle_seconds=0.8, total_seconds=20.0)
 
 
 async def no_blob(ref: BlobRef) -> bytes:
     raise NotFound(f"there is no {ref.sha256}")
 
 
-def provider(api: str, vendors: FakeVendors, http: Http, seconds: Seconds | None = None) -> LLMProvider:
-    """A provider that speaks `api` with the fake services."""
-    times = seconds or {}
+def provider(api: str, vendors: FakeVendors, http: Http, times: Account = PATIENT) -> LLMProvider:
+    """A provider that speaks `api` with the fake services, and waits as `times` say."""
     if api == "messages":
-        own = AnthropicConfig(api_key="key", base_url=vendors.url, **times)
-        return AnthropicProvider(own, http, no_blob)
-    spoken: Literal["chat", "responses"] = "responses" if api == "responses" else "chat"
-    account = OpenAIAccount(api_key="key", base_url=vendors.openai_url, api=spoken, **times)
+        return AnthropicProvider(structs.replace(times, api_key="key", base_url=vendors.url), http, no_blob)
+    account = OpenAIAccount(
+        api_key="key",
+        base_url=vendors.openai_url,
+        api="responses" if api == "responses" else "chat",
+        first_byte_seconds=times.first_byte_seconds,
+        idle_seconds=times.idle_seconds,
+        total_seconds=times.total_seconds,
+    )
     return OpenAIProvider(account, http, no_blob)
 
 
 @asynccontextmanager
 async def service(
-    api: str, *script: Turn, seconds: Seconds | None = None, time_scale: float = 1.0
+    api: str, *script: Turn, times: Account = PATIENT, time_scale: float = 1.0
 ) -> AsyncIterator[tuple[LLMProvider, FakeVendors]]:
     """A provider and the services behind it."""
     http = Http()
     async with FakeVendors(script, time_scale=time_scale) as vendors:
         try:
-            yield provider(api, vendors, http, seconds), vendors
+            yield provider(api, vendors, http, times), vendors
         finally:
             await http.close()
 

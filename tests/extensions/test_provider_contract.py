@@ -19,7 +19,6 @@ from extensions.model_services import service
 
 
 class OverTheWire(LLMProviderContract):
-    __test__ = False
     api = ""
 
     @asynccontextmanager
@@ -30,24 +29,20 @@ class OverTheWire(LLMProviderContract):
 
 
 class TestOpenAIChat(OverTheWire):
-    __test__ = True
     api = "chat"
 
 
 class TestOpenAIResponses(OverTheWire):
-    __test__ = True
     api = "responses"
     model = "gpt-5.4"
 
 
 class TestAnthropic(OverTheWire):
-    __test__ = True
     api = "messages"
     model = "claude-sonnet-5-5"
 
 
 class TestRetry(OverTheWire):
-    __test__ = True
     api = "chat"
 
     @asynccontextmanager

@@ -82,49 +82,37 @@ def kill(path: Path, ending: str = "born = 'then'") -> None:
         connection.execute(f"UPDATE executor SET {ending}")
 
 
-@pytest.mark.parametrize(
-    ("ending", "taken_over"),
-    [
-        ("born = 'then'", True),
-        ("pid = 4194304", True),
-        ("boot = 'before'", True),
-        ("lease_until = 1", True),
-        ("host = 'elsewhere', pid = 4194304", False),
-        ("started = 1", False),
-    ],
-)
-async def test_tasks_of_the_dead_are_taken_over_at_once_and_of_the_living_never(
-    path: Path, *, ending: str, taken_over: bool
-) -> None:
+@pytest.mark.parametrize("ending", ["born = 'then'", "pid = 4194304", "boot = 'before'", "lease_until = 1"])
+async def test_tasks_of_the_dead_and_the_late_are_taken_over(path: Path, ending: str) -> None:
     async with storage.open(path) as one, storage.open(path) as two:
         record = await submit(one)
         async with leased(one, record.id) as zombie:
-            zombie.emit(TurnStarted(turn=1))
-            await zombie.commit()
+            await zombie.commit(event=TurnStarted(turn=1))
             kill(path, ending)
-            attempts: list[int] = []
 
             async def handler(lease: Lease) -> None:
-                attempts.append(lease.attempt)
+                assert lease.attempt == 2
                 await lease.commit(event=TurnStarted(turn=2))
                 with pytest.raises(Fenced):
                     await zombie.commit(event=TurnStarted(turn=3))
                 await lease.commit(DONE)
 
             async with serving(two, handler):
-                if taken_over:
-                    await ended(two, record.id)
-                else:
-                    other = await submit(two)
-                    while await state(two, record.id) != "running" or not attempts:
-                        await asyncio.sleep(0)
-                        break
-                    assert await state(two, record.id) == "running"
-                    await two.commit(Cancel(task=other.id))
-            assert attempts == ([2] if taken_over else [])
-        turns = [json.loads(line).get("turn") for line in await two.journal.events(record.id, 1)]
-        assert turns[:1] == [1]
-        assert 3 not in turns
+                await ended(two, record.id)
+        events = [json.loads(line) for line in await two.journal.events(record.id, 1)]
+        assert [event.get("turn", event["type"]) for event in events] == [1, 2, "run.finished"]
+
+
+@pytest.mark.parametrize("ending", ["host = 'elsewhere', pid = 4194304", "started = 1"])
+async def test_tasks_of_the_living_are_left_alone(path: Path, ending: str) -> None:
+    async with storage.open(path) as one, storage.open(path) as two:
+        record = await submit(one)
+        async with leased(one, record.id) as lease:
+            kill(path, ending)
+            async with serving(two, finish):
+                await ended(two, (await submit(two)).id)
+                await lease.commit(event=TurnStarted(turn=1))
+            assert await state(two, record.id) == "running"
 
 
 async def test_who_dies_too_often_is_dead(path: Path) -> None:

@@ -199,8 +199,8 @@ async def test_deltas_are_counted_and_wait_for_what_came_before_them(store: Stor
 
 async def test_an_event_apart_from_its_step_is_shown_with_it(store: Store) -> None:
     record = await submit(store)
-    following = asyncio.create_task(anext(aiter(store.journal.follow(record.id, 1))))
-    await asyncio.sleep(0.05)
+    following = asyncio.ensure_future(anext(aiter(store.journal.follow(record.id, 1))))
+    await asyncio.sleep(0)
     async with leased(store, record.id) as lease:
         await lease.commit(RecordStep(step=tool(1)))
         await lease.commit(event=ToolFinished(turn=1, index=1, call_id="c", name="t", status="done"))

@@ -163,11 +163,7 @@ class Lifetime:
 
     def _run(self) -> AsyncIterator[None]:
         """The extension's own generator, not one around it: what is thrown at its `yield` must reach its `finally`."""
-        extension, settings = self._extension, self._settings()
-        if isinstance(extension, ListedExtension) and extension.lifetime is not None:
-            extension.add_listed(self._host)
-            return extension.lifetime(self._host, settings)
-        return extension.run(self._host, settings)
+        return self._extension.run(self._host, self._settings())
 
     def _settings(self) -> Struct | None:
         """The configuration given, else the defaults of its type."""

@@ -7,6 +7,7 @@ else.
 from __future__ import annotations
 
 import json
+import os
 import socket
 from array import array
 from collections.abc import Sequence
@@ -25,6 +26,15 @@ def packed(order: Order) -> bytes:
     return len(body).to_bytes(LENGTH, "little") + body
 
 
+def receive(line: socket.socket, most_bytes: int, *, whole: bool = False) -> tuple[bytes, list[int]]:
+    """Bytes and the descriptors that came with them, which no child inherits. Raises `OSError`."""
+    flags = socket.MSG_WAITALL if whole else 0
+    data, descriptors, _, _ = socket.recv_fds(line, most_bytes, MOST_DESCRIPTORS, flags)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return data, descriptors
+
+
 class Line:
     """The supervisor's end."""
 
@@ -38,7 +48,7 @@ class Line:
     def receive(self) -> tuple[Order, list[int]] | None:
         """The next order with its descriptors, waiting for it; None at the end of the line."""
         try:
-            length, descriptors, _, _ = socket.recv_fds(self._line, LENGTH, MOST_DESCRIPTORS, socket.MSG_WAITALL)
+            length, descriptors = receive(self._line, LENGTH, whole=True)
             body = self._line.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL)
         except OSError:
             return None

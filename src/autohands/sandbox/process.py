@@ -15,7 +15,7 @@ from msgspec import Struct, convert
 from autohands.protocols.errors import Conflict, TooBusy, ToolError
 from autohands.protocols.process import Captured, Chunk, EndReason, ExitStatus
 
-from .line import News, Order, packed
+from .line import News, Order, packed, receive
 from .parcel import Parcel
 from .spool import SpoolReader
 
@@ -170,7 +170,7 @@ class RunningProcess:
 
     def _hear(self, line: socket.socket) -> None:
         try:
-            data, descriptors, _, _ = socket.recv_fds(line, CHUNK, 1)
+            data, descriptors = receive(line, CHUNK)
         except BlockingIOError:
             return
         except OSError:

@@ -18,6 +18,7 @@ from typing import NoReturn
 from .cgroup import enter_group, leave_group
 from .keeper import serve, wakeup_pipe
 from .launch import become_subreaper, prepare_for_children
+from .line import receive
 from .tree import LINUX, children, kill_all, signal_all, threads_of
 
 SWEEP_SECONDS = 0.05
@@ -48,7 +49,7 @@ class Warden:
                 os.read(wakeup, 4096)
             self._reap()
             if self._door.fileno() in ready:
-                message, lines, _, _ = socket.recv_fds(self._door, 1, 1)
+                message, lines = receive(self._door, 1)
                 if not message:
                     return
                 self._open(lines[0])

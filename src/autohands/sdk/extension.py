@@ -58,11 +58,12 @@ class Extension(Struct, kw_only=True, eq=False):
         for agent in self.agents:
             host.add_agent(agent)
 
-    async def run(self, host: Host, config: Any) -> AsyncIterator[None]:
-        """Register what is listed, then live as `setup` says: an async generator that yields once."""
+    def run(self, host: Host, config: Any) -> AsyncIterator[None]:
+        """Register what is listed, then live as `setup` says: the async generator itself, so that errors reach it."""
         self.add_listed(host)
-        if self.lifetime is None:
-            yield
-        else:
-            async for _ in self.lifetime(host, config):
-                yield
+        return _only_listed() if self.lifetime is None else self.lifetime(host, config)
+
+
+async def _only_listed() -> AsyncIterator[None]:
+    """The lifetime of an extension that has none of its own."""
+    yield
