@@ -158,7 +158,7 @@ class _Following:
     def _tell(self, entry: Kept, lines: list[bytes]) -> None:
         if entry.type == "run.resumed":
             self._reset(lines)
-        elif entry.type == "replied":
+        elif entry.type in ("turn.started", "replied"):
             self._partial = False
         self._seq = entry.seq
         lines.append(entry.json())

@@ -8,6 +8,7 @@ import pytest
 
 from autohands.config.schema import PolicyRule
 from autohands.protocols.context import Scope, ToolContext
+from autohands.protocols.errors import ToolError
 from autohands.protocols.guard import Allow, Ask, Deny, Verdict
 from autohands.protocols.messages import ToolCall
 from autohands.runtime.guards.policy import Policy
@@ -18,7 +19,14 @@ class Context:
     """As much of a context as a policy looks at."""
 
     def __init__(self, source: str = "cli") -> None:
+        self.workspace = self
         self.scope = Scope(task="task_1", session="ses_1", agent="general", source=source)
+
+    def relative(self, path: str) -> str:
+        """A path from the root."""
+        if ".." in path:
+            raise ToolError("path_outside_workspace")
+        return path.removeprefix("/ws/")
 
 
 @tool(effect="read")
@@ -53,7 +61,7 @@ async def test_reads_are_allowed_and_everything_else_asks() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [".git/hooks/pre-commit", ".ENV", "sub/.vscode/settings.json", "conftest.py", ".autohands/x"]
+    "path", [".git/hooks/pre-commit", ".ENV", "sub/.vscode/settings.json", "/ws/conftest.py", "../.git/config"]
 )
 async def test_fs12_protected_paths_ask_whatever_the_rules_allow(path: str) -> None:
     verdict = await judge([PolicyRule(then="allow", tool="*")], "change", path=path)

@@ -11,12 +11,16 @@ from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from autohands.config.schema import PolicyRule
 from autohands.core.protected import is_protected
 from autohands.protocols.context import ToolContext
+from autohands.protocols.errors import ToolError
 from autohands.protocols.guard import Allow, Ask, Deny, Verdict
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.tool import Tool
+from autohands.protocols.workspace import Workspace
 
 PATH_ARGUMENTS = ("path", "source", "destination", "cwd")
 
@@ -30,28 +34,38 @@ class Policy:
     async def __call__(self, tool: Tool, call: ToolCall, ctx: ToolContext) -> Verdict:
         """Allow, ask or deny this call."""
         effect = tool.effect(call.arguments)
-        matching = [rule for rule in self._rules if _matches(rule, call, effect, ctx.scope.source)]
+        seen = _Seen(call.name, effect, ctx.scope.source, call.arguments, _paths(call.arguments, ctx.workspace))
+        matching = [rule for rule in self._rules if _matches(rule, seen)]
         says = {rule.then for rule in matching}
         if "deny" in says:
             return Deny(f"the policy forbids {call.name} here")
         if effect == "read" and "ask" not in says:
             return Allow()
-        if path := next((path for path in _paths(call.arguments) if is_protected(path)), None):
+        if path := next((path for path in seen.paths if is_protected(path)), None):
             return Ask(f"{call.name} changes {path}, a protected path", protected=True)
         if "ask" in says:
             return Ask(f"the policy wants a person to see {call.name}")
         return Allow() if "allow" in says else Ask(f"{call.name} is {effect}")
 
 
-def _matches(rule: PolicyRule, call: ToolCall, effect: str, source: str) -> bool:
-    arguments = call.arguments
+class _Seen(Struct, frozen=True):
+    """What a rule looks at."""
+
+    tool: str
+    effect: str
+    source: str
+    arguments: dict[str, Any]
+    paths: list[str]
+
+
+def _matches(rule: PolicyRule, seen: _Seen) -> bool:
     return (
-        _fits(rule.tool, [call.name])
-        and _fits(rule.effect, [effect])
-        and _fits(rule.source, [source])
-        and _fits(rule.path, _paths(arguments))
-        and _fits(rule.command, _texts(arguments, ("command",)))
-        and _fits(rule.host, [urlsplit(url).hostname or "" for url in _texts(arguments, ("url",))])
+        _fits(rule.tool, [seen.tool])
+        and _fits(rule.effect, [seen.effect])
+        and _fits(rule.source, [seen.source])
+        and _fits(rule.path, seen.paths)
+        and _fits(rule.command, _texts(seen.arguments, ("command",)))
+        and _fits(rule.host, [urlsplit(url).hostname or "" for url in _texts(seen.arguments, ("url",))])
     )
 
 
@@ -63,5 +77,12 @@ def _texts(arguments: dict[str, Any], names: Sequence[str]) -> list[str]:
     return [value for name in names if isinstance(value := arguments.get(name), str)]
 
 
-def _paths(arguments: dict[str, Any]) -> list[str]:
-    return _texts(arguments, PATH_ARGUMENTS)
+def _paths(arguments: dict[str, Any], workspace: Workspace) -> list[str]:
+    """The paths a call names, from the workspace's root; one that leads out of it stays as it is."""
+    paths = []
+    for path in _texts(arguments, PATH_ARGUMENTS):
+        try:
+            paths.append(workspace.relative(path))
+        except ToolError:
+            paths.append(path)
+    return paths
