@@ -9,7 +9,7 @@ import pytest
 
 from autohands.testing.script import Turn, call, say
 from autohands.testing.vendors import FakeVendors
-from cli.command import environment
+from cli.command import environment, run
 from cli.terminal import Terminal, autohands
 
 MODEL = ("--model", "openai/gpt-4o")
@@ -202,3 +202,20 @@ async def test_nothing_breaks_in_a_narrow_terminal(home: Path, workspace: Path) 
 
     await tell([WRITE, say("日本語 " * 30)], run, "run", "greet", "--yes", *MODEL, workspace=workspace, columns=20)
     await tell([], look, "task", "list", workspace=workspace, columns=40)
+
+
+async def test_a_question_that_nobody_can_answer_ends_with_task_waiting_and_exit_4(home: Path, workspace: Path) -> None:
+    def leave(person: Terminal) -> None:
+        person.expect("Allow it?")
+        person.process.kill()
+        person.wait()
+
+    fake = await tell([WRITE], leave, "run", "greet", *MODEL, workspace=workspace)
+    task = (await run("task", "list", "--json")).json["items"][0]["id"]
+    async with FakeVendors([WRITE, say("Done.")]) as fake:
+        done = await run("task", "resume", task, "--json", fake=fake, directory=workspace)
+        assert (done.status, done.events[-1]["type"]) == (4, "task.waiting")
+        assert fake.requests == []
+        allowed = await run("task", "resume", task, "--json", "--yes", fake=fake, directory=workspace)
+    assert (allowed.status, allowed.events[-1]["reason"]) == (0, "done")
+    assert (workspace / "hello.txt").exists()

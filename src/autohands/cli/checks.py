@@ -103,6 +103,9 @@ def check_extensions(hands: Hands) -> Iterator[Finding]:
         if each.state != "running":
             yield Finding("extension", "wrong", f"{each.name} is {each.state}: {each.reason}")
     yield Finding("extensions", "ok", f"{sum(each.state == 'running' for each in running)} run")
+    for problem in hands.problems:
+        if not problem.startswith("extension "):
+            yield Finding("files", "missing", problem)
 
 
 def check_providers(hands: Hands) -> Finding:

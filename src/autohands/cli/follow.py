@@ -88,18 +88,24 @@ class Follower:
 
         What was `told` of it before is not shown again, but questions in it that have no answer are asked.
         """
-        async with asyncio.TaskGroup() as group:
-            beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
-            try:
-                for request in _open_questions(told):
-                    await self._decide(request, interrupt)
-                return await self._read(task, _last_seq(told), interrupt)
-            except asyncio.CancelledError:
-                self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
-                raise
-            finally:
+        try:
+            async with asyncio.TaskGroup() as group:
+                beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
+                status = await self._carry(task, told, interrupt)
                 for each in beside:
                     each.cancel()
+        except BaseExceptionGroup as group_of_errors:
+            raise group_of_errors.exceptions[0] from None
+        return status
+
+    async def _carry(self, task: str, told: Told, interrupt: Interrupt) -> int:
+        try:
+            for request in _open_questions(told):
+                await self._decide(request, interrupt)
+            return await self._read(task, _last_seq(told), interrupt)
+        except asyncio.CancelledError:
+            self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
+            raise
 
     async def resume(self, record: TaskRecord, interrupt: Interrupt, *, yes: bool = False) -> int:
         """Take a task up where it stopped and follow it from there; the exit status that it means.
@@ -130,17 +136,20 @@ class Follower:
     async def _read(self, task: str, after: int, interrupt: Interrupt) -> int:
         from autohands.bridge import decode_event
 
+        status: int | None = None
         async for data in self._hands.follow(task, after):
             event = decode_event(data)
             self._screen.show(data, event)
             if isinstance(event, RunFinished):
-                return REASONS.get(event.reason, FAILED)
+                status = REASONS.get(event.reason, FAILED)
             if isinstance(event, ApprovalRequested):
                 await self._decide(event, interrupt)
             if isinstance(event, TaskWaiting) and event.reason == "approval" and self._person is None:
                 self._screen.tell(f"it waits for an approval; at a terminal: autohands task resume {task}")
                 return DENIED
-        raise AutoHandsError(f"the run {task} has no end", hint=f"autohands task show {task}")
+        if status is None:
+            raise AutoHandsError(f"the run {task} has no end", hint=f"autohands task show {task}")
+        return status
 
     async def _decide(self, request: ApprovalRequested, interrupt: Interrupt) -> None:
         if self._person is None:

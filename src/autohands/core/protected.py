@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 import unicodedata
 
 from autohands.core.names import read_shown, split
@@ -32,6 +33,7 @@ FILES = (
 )
 AT_THE_ROOT = frozenset({"conftest.py"})
 EXAMPLES = frozenset({".env.example", ".env.sample", ".env.template"})
+_ANY_FILE = re.compile("|".join(fnmatch.translate(pattern) for pattern in FILES))
 
 
 def is_protected(path: str, root: str = "") -> bool:
@@ -51,7 +53,7 @@ def _decides(parts: list[str]) -> bool:
     *_, name = parts
     if DIRECTORIES.intersection(parts) or (len(parts) == 1 and name in AT_THE_ROOT):
         return True
-    return name not in EXAMPLES and any(fnmatch.fnmatchcase(name, pattern) for pattern in FILES)
+    return name not in EXAMPLES and _ANY_FILE.match(name) is not None
 
 
 def _plain(part: str) -> str:

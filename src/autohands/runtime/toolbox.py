@@ -76,6 +76,13 @@ class Toolbox:
 
     async def judge(self, checked: Checked, ctx: ToolContext) -> Verdict:
         """The strictest answer of all guards. One that raises or does not answer in time denies."""
+        try:
+            async with asyncio.timeout(GUARD_SECONDS):
+                return await self._strictest(checked, ctx)
+        except TimeoutError:
+            return Deny(f"the guards gave no answer within {GUARD_SECONDS:g} s")
+
+    async def _strictest(self, checked: Checked, ctx: ToolContext) -> Verdict:
         verdict: Verdict = Allow()
         for guard in self._guards:
             answer = await _ask_guard(guard, checked, ctx)
@@ -88,10 +95,7 @@ class Toolbox:
 
 async def _ask_guard(guard: Guard, checked: Checked, ctx: ToolContext) -> Verdict:
     try:
-        async with asyncio.timeout(GUARD_SECONDS):
-            return await guard(checked.tool, checked.call, ctx)
-    except TimeoutError:
-        return Deny(f"a guard gave no answer within {GUARD_SECONDS:g} s")
+        return await guard(checked.tool, checked.call, ctx)
     except Exception as error:  # a guard is foreign code, and a broken guard is a closed door
         logger.exception("a guard failed on %s", checked.call.name)
         return Deny(f"a guard failed: {type(error).__name__}: {error}")

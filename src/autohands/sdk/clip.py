@@ -9,12 +9,12 @@ LONGEST_MARK = 4
 
 ESCAPES = re.compile(
     r"""\x1b(?:
-        [\]P^_X] [^\x07\x1b\x9c]* (?:\x07|\x1b\\|\x9c|\Z)?   # OSC, DCS, PM, APC, SOS up to their terminator
+        [\]P^_X] [^\x07\x1b\x9c\r\n]* (?:\x07|\x1b\\|\x9c)?   # OSC, DCS, PM, APC, SOS up to their end, or the line's
       | \[ [0-?]* [ -/]* [@-~]?                              # CSI
       | [ -/]* [0-~]                                         # two-character and charset sequences
     )?
     | \x9b [0-?]* [ -/]* [@-~]                               # CSI as one character
-    | [\x90\x98\x9d\x9e\x9f] [^\x07\x1b\x9c]* (?:\x07|\x1b\\|\x9c|\Z)
+    | [\x90\x98\x9d\x9e\x9f] [^\x07\x1b\x9c\r\n]* (?:\x07|\x1b\\|\x9c)?
     """,
     re.VERBOSE,
 )
@@ -91,13 +91,14 @@ def join_ends(head: bytes, tail: bytes, left_out: int, *, hint: str = "") -> str
     """
     if left_out <= 0:
         return decode(head + tail)
-    first, last = _whole_head(head), _whole_tail(tail)
+    first, last = whole_head(head), whole_tail(tail)
     left_out += len(head) - len(first) + len(tail) - len(last)
     mark = f"[… {left_out:,} bytes left out{f'; {hint}' if hint else ''} …]"
     return f"{decode(first).rstrip(chr(10))}\n{mark}\n{decode(last)}"
 
 
-def _whole_head(head: bytes) -> bytes:
+def whole_head(head: bytes) -> bytes:
+    """The beginning of something, without a line begun in its last quarter, else without a character begun."""
     newline = head.rfind(b"\n") + 1
     if newline > len(head) * 3 // 4:
         return head[:newline]
@@ -109,7 +110,8 @@ def _whole_head(head: bytes) -> bytes:
     return head
 
 
-def _whole_tail(tail: bytes) -> bytes:
+def whole_tail(tail: bytes) -> bytes:
+    """The end of something, without the rest of a line that ends in its first quarter, else of a character."""
     newline = tail.find(b"\n") + 1
     if 0 < newline < len(tail) // 4:
         return tail[newline:]

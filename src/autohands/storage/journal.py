@@ -117,11 +117,14 @@ class _Following:
     async def more(self) -> list[bytes]:
         """What happened since, at least one line; nothing when there will be no more."""
         while not self._ended:
-            lines = await self._stored() if self._behind else self._live()
+            if self._behind:
+                lines = await self._stored()
+            else:
+                lines = self._live()
+                if not lines and not self._behind:
+                    await self._reader.wait()
             if lines:
                 return lines
-            if not self._behind and not self._ended:
-                await self._reader.wait()
         return []
 
     async def _stored(self) -> list[bytes]:

@@ -79,6 +79,7 @@ def _with_text(text: str, **changes: object) -> TurnFault:
     return lambda turn: structs.replace(turn, text=text, calls=(), **changes)
 
 
+_READ_IT = Pause(0.03)  # a reset may take with it what the client has not read yet
 _READ = {"path": "notes.txt"}
 TURN_FAULTS: dict[str, TurnFault] = {
     "invalid-arguments": _with_arguments('{"path": notes.txt}'),
@@ -115,7 +116,11 @@ TURN_FAULTS: dict[str, TurnFault] = {
 
 
 def _cut_after(count: int, cut: Cut) -> WireFault:
-    return lambda events: Plan([*events[:count], cut])
+    return lambda events: Plan([*events[:count], _READ_IT, cut])
+
+
+def _cut_midway(cut: Cut) -> WireFault:
+    return lambda events: Plan([*events[: len(events) * 2 // 3], _READ_IT, cut])
 
 
 def _mapped(change: Callable[[bytes], bytes]) -> WireFault:
@@ -185,9 +190,12 @@ WIRE_FAULTS: dict[str, WireFault] = {
     "events-then-reset": _cut_after(EVENTS_BEFORE_THE_CUT, Cut.RESET),
     "events-then-close": _cut_after(EVENTS_BEFORE_THE_CUT, Cut.CLOSE),
     "events-then-end": lambda events: Plan(events[:EVENTS_BEFORE_THE_CUT]),
+    "midway-silence": _cut_midway(Cut.SILENCE),
+    "midway-reset": _cut_midway(Cut.RESET),
+    "midway-close": _cut_midway(Cut.CLOSE),
     "events-then-garbage": lambda events: Plan([*events[:EVENTS_BEFORE_THE_CUT], b"data: {not json\n\n", *events[3:]]),
     "half-an-event-then-close": lambda events: Plan([*events[:2], events[2][:-9], Cut.CLOSE]),
-    "half-an-event-then-reset": lambda events: Plan([*events[:2], events[2][:-9], Cut.RESET]),
+    "half-an-event-then-reset": lambda events: Plan([*events[:2], events[2][:-9], _READ_IT, Cut.RESET]),
     "missing-last-event": lambda events: Plan(events[:-1]),
     "missing-last-event-open": lambda events: Plan([*events[:-1], Cut.SILENCE]),
     "comments-for-ever": _for_ever(b": ping\n\n", PING_SECONDS, 0),

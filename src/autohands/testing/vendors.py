@@ -31,6 +31,7 @@ from autohands.testing.vendor_chat import FakeChat
 from autohands.testing.vendor_messages import FakeMessages
 from autohands.testing.vendor_responses import FakeResponses
 
+SHORTEST_PAUSE_SECONDS = 0.001
 LONGEST_HEAD_BYTES = 65_536
 MODELS = ("fake-small", "fake-large")
 OVER = say("The script is over.")
@@ -247,7 +248,9 @@ class _Sender:
                 self._writer.write(b"%x\r\n%s\r\n" % (len(action), action) if framed else action)
             case Pause(seconds):
                 await self._writer.drain()
-                return not await self._left(seconds * self._time_scale)
+                return seconds * self._time_scale < SHORTEST_PAUSE_SECONDS or not await self._left(
+                    seconds * self._time_scale
+                )
             case Cut.RESET:
                 await self._writer.drain()
                 linger = struct.pack("ii", 1, 0)

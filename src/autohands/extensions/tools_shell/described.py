@@ -1,0 +1,73 @@
+"""Jobs as a model is told of them: a line, and the same as data."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from autohands.protocols.process import ExitStatus, Job, JobRow
+from autohands.sdk import NotFound, ToolContext, ToolError, ToolResult
+from autohands.sdk.clip import escape
+
+from .shown import how_ended
+
+COMMAND_CHARACTERS = 120
+
+
+def status_of(job: Job) -> ExitStatus | None:
+    """How a job ended, None while it runs; what the process knows counts before what the row says."""
+    if job.process is not None:
+        return job.process.status
+    row = job.row
+    return None if row.status == "running" else ExitStatus(row.exit_code, row.signal, row.reason, duration(row))
+
+
+def duration(row: JobRow) -> float:
+    """Seconds from start to end, or until now."""
+    return max(0.0, (row.ended or time.time() * 1000) - row.started) / 1000
+
+
+def line(job: Job) -> str:
+    """A job in one line."""
+    row, status = job.row, status_of(job)
+    if status is not None:
+        state = "lost" if status.reason == "lost" else how_ended(status)
+    elif job.process is None:
+        state = "runs in another program"
+    else:
+        state = f"running for {duration(row):.0f} s"
+    command = " ".join(row.command.split())
+    shown = command if len(command) <= COMMAND_CHARACTERS else f"{command[:COMMAND_CHARACTERS]}…"
+    return f"{row.id}: {state}: {escape(shown)}"
+
+
+def data(job: Job) -> dict[str, Any]:
+    """A job as data."""
+    row, status = job.row, status_of(job)
+    return {
+        "process_id": row.id,
+        "status": row.status if status is None else "lost" if status.reason == "lost" else "exited",
+        "exit_code": status.code if status else None,
+        "signal": status.signal if status else None,
+        "pid": row.pid,
+        "command": row.command,
+        "cwd": row.cwd,
+        "total_bytes": job.process.total if job.process else row.output_total,
+        "started": row.started,
+        "ended": row.ended,
+    }
+
+
+def listing(jobs: list[Job], nothing: str, key: str) -> ToolResult:
+    """Several jobs, a line each."""
+    return ToolResult("\n".join(map(line, jobs)) or nothing, {key: [data(job) for job in jobs]})
+
+
+async def find(ctx: ToolContext, id: str | None, action: str, name: str) -> Job:
+    """The job that an action is about. Raises `ToolError`."""
+    if not id:
+        raise ToolError(f"invalid_arguments: {action} needs {name}")
+    try:
+        return await ctx.jobs.get(id)
+    except NotFound as error:
+        raise ToolError(f"not_found: {error.text}") from error
