@@ -210,7 +210,7 @@ async def test_a_question_that_nobody_can_answer_ends_with_task_waiting_and_exit
         person.process.kill()
         person.wait()
 
-    fake = await tell([WRITE], leave, "run", "greet", *MODEL, workspace=workspace)
+    await tell([WRITE], leave, "run", "greet", *MODEL, workspace=workspace)
     task = (await run("task", "list", "--json")).json["items"][0]["id"]
     async with FakeVendors([WRITE, say("Done.")]) as fake:
         done = await run("task", "resume", task, "--json", fake=fake, directory=workspace)

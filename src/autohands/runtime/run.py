@@ -134,7 +134,7 @@ class Run:
         return self._characters + self._parts.builder.fixed_characters
 
     async def _stream(self, request: Request, number: int) -> Reply:
-        emit = self._parts.lease.emit
+        emit, reply = self._parts.lease.emit, None
         async for delta in self._parts.provider.stream(request):
             if isinstance(delta, TextPiece):
                 emit(TextDelta(text=delta.text, turn=number))
@@ -147,7 +147,9 @@ class Run:
                     )
                 )
             else:
-                return delta.reply
+                reply = delta.reply  # the last one: to its end, so that the stream closes itself
+        if reply is not None:
+            return reply
         raise ProviderError(f"{self._parts.provider.name} ended its stream without a reply", kind="broken")
 
     def _record(self, number: int, reply: Reply, started: int) -> None:

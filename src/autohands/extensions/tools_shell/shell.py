@@ -8,12 +8,16 @@ terminals ignore, with a random word. The shell is interactive, so Ctrl-C ends a
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import secrets
 import shlex
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autohands.protocols.errors import Conflict
 from autohands.protocols.process import ExitStatus, Process
@@ -30,7 +34,9 @@ __autohands_mark() { __autohands_status=$?; printf '\033]777;%s;%s;%s\007' "$1" 
 OPENING_SECONDS = 20.0
 INTERRUPT_SECONDS = 2.0
 LONGEST_MARK = 8_192
-Show = Callable[[bytes], None]
+MARK = rb"\x1b\]777;%s;(\d+);(.*?)\x07"
+
+Show: TypeAlias = Callable[[bytes], None]
 
 
 class Executed(Struct, frozen=True):
@@ -54,6 +60,7 @@ class Shell:
         self._process = process
         self._lock = asyncio.Lock()
         self._cursor = 0
+        self._window = b""
 
     @staticmethod
     def argv() -> tuple[str, ...]:
@@ -76,17 +83,50 @@ class Shell:
 
     async def _run(self, line: str, timeout_seconds: float, show: Show) -> Executed:
         async with self._lock:
-            word = secrets.token_hex(8)
+            word, start = secrets.token_hex(8), self._cursor
+            self._window = b""
             try:
-                await self._process.write(f"{line}__autohands_mark {word}\n".encode("utf-8", "surrogateescape"))
-            except Conflict as error:
-                raise ToolError("the shell has ended") from error
-            finish = asyncio.ensure_future(self._until_marked(word, show))
-            try:
-                if await _within(finish, timeout_seconds):
-                    return finish.result()
-                return await self._interrupted(finish, word)
-            finally:
-                if not finish.done():
-                    self._process.interrupt(kill=True)
-                    finish.cancel()
+                await self._send(f"{line}__autohands_mark {word}\n")
+                for kill, limit in ((None, timeout_seconds), (False, INTERRUPT_SECONDS), (True, INTERRUPT_SECONDS)):
+                    if kill is not None:
+                        self._process.interrupt(kill=kill)
+                        await self._send(f"__autohands_mark {word}\n")  # some shells drop what they have read ahead
+                    if executed := await self._within(limit, start, word, show):
+                        return replace(executed, timed_out=kill is not None)
+                ended = await self._process.terminate(0, "timeout")
+                return Executed(start, self._process.total, ended=ended, timed_out=True)
+            except asyncio.CancelledError:
+                self._process.interrupt(kill=True)
+                raise
+
+    async def _send(self, text: str) -> None:
+        with suppress(Conflict):  # the shell has ended: reading on will tell
+            await self._process.write(text.encode("utf-8", "surrogateescape"))
+
+    async def _within(self, seconds: float, start: int, word: str, show: Show) -> Executed | None:
+        """Read on until the mark with this word, or the shell's end; None where the time is over before."""
+        try:
+            async with asyncio.timeout(seconds):
+                while (executed := self._look(start, word)) is None:
+                    await self._read_on(word, show)
+                return executed
+        except TimeoutError:
+            return None
+
+    def _look(self, start: int, word: str) -> Executed | None:
+        if found := re.search(MARK % word.encode(), self._window, re.DOTALL):
+            end = self._cursor - len(self._window) + found.start()
+            self._cursor += found.end() - len(self._window)
+            return Executed(start, end, int(found[1]), os.fsdecode(found[2]))
+        if self._process.status is not None and self._cursor >= self._process.total:
+            return Executed(start, self._cursor, ended=self._process.status)
+        return None
+
+    async def _read_on(self, word: str, show: Show) -> None:
+        await self._process.grown(self._cursor)
+        chunk = self._process.read(self._cursor)
+        if chunk.skipped:
+            await self._send(f"__autohands_mark {word}\n")  # the mark may have been among what is no longer kept
+        self._window = self._window[-LONGEST_MARK:] + chunk.data if not chunk.skipped else chunk.data
+        self._cursor = chunk.next
+        show(chunk.data)
