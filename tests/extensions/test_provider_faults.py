@@ -135,11 +135,16 @@ async def test_pr05_final_faults_are_not_tried_again(api: str, fault: str) -> No
     assert len(vendors.requests) == 1
 
 
-@pytest.mark.parametrize("api", APIS)
 @pytest.mark.parametrize("fault", SILENT)
-async def test_pr01_pr02_silence_and_mere_signs_of_life_end_at_a_deadline(api: str, fault: str) -> None:
+async def test_pr01_pr02_silence_and_mere_signs_of_life_end_at_a_deadline(fault: str) -> None:
+    async with asyncio.timeout(20), asyncio.TaskGroup() as side_by_side:
+        for api in APIS:
+            side_by_side.create_task(outlive(fault, api))
+
+
+async def outlive(fault: str, api: str) -> None:
     script = structs.replace(ANSWER, faults=(fault,))
-    async with service(api, script, times=QUICK) as (asked, vendors), asyncio.timeout(20):
+    async with service(api, script, times=QUICK) as (asked, vendors):
         with pytest.raises(RetryableError) as caught:
             await whole(asked, api)
         assert SILENT[fault] in caught.value.text
@@ -208,7 +213,6 @@ async def test_pr08_what_cannot_be_read_does_not_run_and_can_be_sent_back(api: s
     assert vendors.problems == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("api", APIS)
 async def test_pr08_ten_megabytes_of_arguments_do_not_run(api: str) -> None:
     async with service(api, structs.replace(ANSWER, faults=("huge-arguments",)), say("Less.")) as (asked, vendors):

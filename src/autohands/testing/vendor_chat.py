@@ -15,6 +15,7 @@ from autohands.testing.script import Turn, id_of, words
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 LONGEST_ID = 40
 ARGUMENT_PIECE = 9
+MOST_PIECES = 1_000
 
 _FIELDS = frozenset(
     re.findall(
@@ -100,7 +101,8 @@ def raw_arguments(arguments: dict[str, Any] | str) -> str:
 
 def pieces(raw: str) -> list[str]:
     """Arguments cut as services cut them: anywhere."""
-    return [raw[start : start + ARGUMENT_PIECE] for start in range(0, len(raw), ARGUMENT_PIECE)]
+    size = max(ARGUMENT_PIECE, len(raw) // MOST_PIECES)
+    return [raw[start : start + size] for start in range(0, len(raw), size)]
 
 
 def first(problems: Iterable[str | None]) -> str | None:

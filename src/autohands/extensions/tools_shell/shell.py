@@ -59,7 +59,7 @@ class Shell:
     def __init__(self, process: Process) -> None:
         self._process = process
         self._lock = asyncio.Lock()
-        self._cursor = 0
+        self._cursor = process.total
         self._window = b""
 
     @staticmethod

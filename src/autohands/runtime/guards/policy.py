@@ -34,6 +34,8 @@ class Policy:
     async def __call__(self, tool: Tool, call: ToolCall, ctx: ToolContext) -> Verdict:
         """Allow, ask or deny this call."""
         effect = tool.effect(call.arguments)
+        if effect == "read" and not self._rules:
+            return Allow()
         seen = _Seen(call.name, effect, ctx.scope.source, call.arguments, _paths(call.arguments, ctx.workspace))
         matching = [rule for rule in self._rules if _matches(rule, seen)]
         says = {rule.then for rule in matching}
