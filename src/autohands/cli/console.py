@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 class Console:
     """Carries tasks to their end on standard output and standard error."""
 
-    def __init__(self, hands: Hands, *, json: bool, yes: bool = False) -> None:
+    def __init__(self, hands: Hands, *, json: bool, yes: bool = False, hints: bool = True) -> None:
         self._hands = hands
         self._yes = yes
         self.attended = sys.stdin.isatty() and sys.stderr.isatty() and not json
         self.lines = Lines(sys.stdin.fileno())
         paper = TerminalPaper(sys.stdout, sys.stderr)
-        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper)
+        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper, hints=hints)
         for problem in hands.problems:
             self.screen.tell(f"warning: {problem}")
         self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)

@@ -37,22 +37,30 @@ async def _demo(*, json: bool) -> int:
     from autohands import app
 
     place = Path(tempfile.mkdtemp(prefix="autohands-demo-"))
-    home, workspace = place / "home", place / "workspace"
+    home, workspace, prompt = place / "home", place / "workspace", read_prompt()
     shutil.copytree(RECORDING / "workspace", workspace)
     before = contents(workspace)
+    _say(
+        f"The model of this demo is a replay ({MODEL}): what it says was recorded. The tools are real.",
+        *(f"  home       {home}", f"  workspace  {workspace}", f"› {prompt}"),
+        json=json,
+    )
     async with app.open(home=home, workspace=workspace, config={"model": MODEL}) as hands:
-        console = Console(hands, json=json, yes=True)
-        console.screen.tell(
-            f"The model is a replay ({MODEL}): what it says was recorded. The tools are real.\n"
-            f"home:      {home}\nworkspace: {workspace}\n› {read_prompt()}"
-        )
-        status = await console.run(Task(prompt=read_prompt(), consent=console.consent, source="cli"))
-        made = changes(before, contents(workspace))
-        console.screen.tell(
-            "\n".join(["What the tools did:", *made, f"Look at it: {workspace}"])
-            + '\nThat was a replay; with a key of your own: autohands run "…"'
-        )
+        console = Console(hands, json=json, yes=True, hints=False)
+        status = await console.run(Task(prompt=prompt, consent=console.consent, source="cli"))
+    _say(
+        "What the tools did:",
+        *changes(before, contents(workspace)),
+        f"Look at it in {workspace}",
+        'That was a replay, on real files. With a key of your own: autohands run "…"',
+        json=json,
+    )
     return status
+
+
+def _say(*lines: str, json: bool) -> None:
+    for line in lines:
+        click.echo(line, err=json)
 
 
 def read_prompt() -> str:

@@ -83,29 +83,24 @@ class Follower:
         self._screen = screen
         self._person = person
 
-    async def follow(self, task: str, interrupt: Interrupt, *, told: Told = ()) -> int:
-        """Follow a task to its end; the exit status that it means. An interrupt cancels it, and its end is waited for.
+    async def follow(
+        self, task: str, interrupt: Interrupt, *, after: int = 0, questions: Sequence[ApprovalRequested] = ()
+    ) -> int:
+        """Follow a task to its end, from the event behind `after` on; the exit status that it means.
 
-        What was `told` of it before is not shown again, but questions in it that have no answer are asked.
+        `questions` are asked first. An interrupt cancels the task, and its end is waited for.
         """
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
-                status = await self._carry(task, told, interrupt)
+                for request in questions:
+                    await self._decide(request, interrupt)
+                status = await self._read(task, after, interrupt)
                 for each in beside:
                     each.cancel()
         except BaseExceptionGroup as group_of_errors:
             raise group_of_errors.exceptions[0] from None
         return status
-
-    async def _carry(self, task: str, told: Told, interrupt: Interrupt) -> int:
-        try:
-            for request in _open_questions(told):
-                await self._decide(request, interrupt)
-            return await self._read(task, _last_seq(told), interrupt)
-        except asyncio.CancelledError:
-            self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
-            raise
 
     async def resume(self, record: TaskRecord, interrupt: Interrupt, *, yes: bool = False) -> int:
         """Take a task up where it stopped and follow it from there; the exit status that it means.
@@ -119,9 +114,23 @@ class Follower:
         consent: Consent | None = "workspace" if yes else None
         if consent is None and self._person and record.task.consent == "deny":
             consent = "ask"
-        await self._hands.resume(record.id, consent=consent)
+        record = await self._hands.resume(record.id, consent=consent)
         self._screen.tell(f"takes up {record.id}")
-        return await self.follow(record.id, interrupt, told=told)
+        questions = _open_questions(told)
+        for request in [each for each in questions if yes and not _touches_protected(each, record)]:
+            await self._answer(request, allow=True)
+            questions.remove(request)
+        if questions and not self._person:
+            return self._leave(record.id, told)
+        return await self.follow(record.id, interrupt, after=_last_seq(told), questions=questions)
+
+    def _leave(self, task: str, told: Told) -> int:
+        """Show once more what it waits for."""
+        waiting = [(data, event) for data, event in told if isinstance(event, TaskWaiting)]
+        for data, event in waiting[-1:]:
+            self._screen.show(data, event)
+        self._screen.tell(f"it waits for an approval; at a terminal: autohands task resume {task}")
+        return DENIED
 
     async def _cancel(self, interrupt: Interrupt, task: str) -> None:
         await interrupt.wait()
@@ -137,16 +146,19 @@ class Follower:
         from autohands.bridge import decode_event
 
         status: int | None = None
-        async for data in self._hands.follow(task, after):
-            event = decode_event(data)
-            self._screen.show(data, event)
-            if isinstance(event, RunFinished):
-                status = REASONS.get(event.reason, FAILED)
-            if isinstance(event, ApprovalRequested):
-                await self._decide(event, interrupt)
-            if isinstance(event, TaskWaiting) and event.reason == "approval" and self._person is None:
-                self._screen.tell(f"it waits for an approval; at a terminal: autohands task resume {task}")
-                return DENIED
+        try:
+            async for data in self._hands.follow(task, after):
+                event = decode_event(data)
+                self._screen.show(data, event)
+                if isinstance(event, RunFinished):
+                    status = REASONS.get(event.reason, FAILED)
+                if isinstance(event, ApprovalRequested):
+                    await self._decide(event, interrupt)
+                if isinstance(event, TaskWaiting) and event.reason == "approval" and not self._person:
+                    return self._leave(task, ())
+        except asyncio.CancelledError:
+            self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
+            raise
         if status is None:
             raise AutoHandsError(f"the run {task} has no end", hint=f"autohands task show {task}")
         return status
@@ -155,8 +167,10 @@ class Follower:
         if self._person is None:
             return
         allow = await interrupt.unless(self._person.allows(request))
-        if allow is None:
-            return
+        if allow is not None:
+            await self._answer(request, allow=allow)
+
+    async def _answer(self, request: ApprovalRequested, *, allow: bool) -> None:
         try:
             await self._hands.decide(request.approval, allow=allow)
         except Conflict as error:
@@ -182,6 +196,14 @@ def _open_questions(told: Told) -> list[ApprovalRequested]:
         elif isinstance(event, ApprovalDecided):
             asked.pop(event.approval, None)
     return list(asked.values())
+
+
+def _touches_protected(request: ApprovalRequested, record: TaskRecord) -> bool:
+    """Whether a person has to answer even where effects in the workspace are allowed (FS12)."""
+    from autohands.core.protected import is_protected
+
+    texts = (value for value in request.call.arguments.values() if isinstance(value, str))
+    return any(is_protected(text, record.task.workspace or "") for text in texts)
 
 
 def _last_seq(told: Told) -> int:

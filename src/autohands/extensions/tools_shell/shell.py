@@ -57,7 +57,7 @@ class Shell:
     """Executes commands in one shell process, one after another."""
 
     def __init__(self, process: Process) -> None:
-        self._process = process
+        self.process = process
         self._lock = asyncio.Lock()
         self._cursor = process.total
         self._window = b""
@@ -89,19 +89,19 @@ class Shell:
                 await self._send(f"{line}__autohands_mark {word}\n")
                 for kill, limit in ((None, timeout_seconds), (False, INTERRUPT_SECONDS), (True, INTERRUPT_SECONDS)):
                     if kill is not None:
-                        self._process.interrupt(kill=kill)
+                        self.process.interrupt(kill=kill)
                         await self._send(f"__autohands_mark {word}\n")  # some shells drop what they have read ahead
                     if executed := await self._within(limit, start, word, show):
                         return replace(executed, timed_out=kill is not None)
-                ended = await self._process.terminate(0, "timeout")
-                return Executed(start, self._process.total, ended=ended, timed_out=True)
+                ended = await self.process.terminate(0, "timeout")
+                return Executed(start, self.process.total, ended=ended, timed_out=True)
             except asyncio.CancelledError:
-                self._process.interrupt(kill=True)
+                self.process.interrupt(kill=True)
                 raise
 
     async def _send(self, text: str) -> None:
         with suppress(Conflict):  # the shell has ended: reading on will tell
-            await self._process.write(text.encode("utf-8", "surrogateescape"))
+            await self.process.write(text.encode("utf-8", "surrogateescape"))
 
     async def _within(self, seconds: float, start: int, word: str, show: Show) -> Executed | None:
         """Read on until the mark with this word, or the shell's end; None where the time is over before."""
@@ -118,13 +118,13 @@ class Shell:
             end = self._cursor - len(self._window) + found.start()
             self._cursor += found.end() - len(self._window)
             return Executed(start, end, int(found[1]), os.fsdecode(found[2]))
-        if self._process.status is not None and self._cursor >= self._process.total:
-            return Executed(start, self._cursor, ended=self._process.status)
+        if self.process.status is not None and self._cursor >= self.process.total:
+            return Executed(start, self._cursor, ended=self.process.status)
         return None
 
     async def _read_on(self, word: str, show: Show) -> None:
-        await self._process.grown(self._cursor)
-        chunk = self._process.read(self._cursor)
+        await self.process.grown(self._cursor)
+        chunk = self.process.read(self._cursor)
         if chunk.skipped:
             await self._send(f"__autohands_mark {word}\n")  # the mark may have been among what is no longer kept
         self._window = self._window[-LONGEST_MARK:] + chunk.data if not chunk.skipped else chunk.data
