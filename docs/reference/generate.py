@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any, get_args
 
 import click
@@ -40,7 +41,8 @@ One JSON object each: the lines of `run --json`, what `hands.follow` gives, what
 (the last `seq` before them), `attempt`, and `offset` (how many characters of the same text came before this piece); the
 finished reply replaces them. Fields that are empty may be left out; ignore types and fields that you do not know.
 
-`run.finished` belongs to the task: it comes once, in the transaction that ends it. Its `reason` is one of {reasons}.
+`run.finished` belongs to the task: it comes once, in the transaction that ends it. Its `reason` is one of
+{reasons}.
 """
 
 
@@ -95,7 +97,7 @@ def described(schema: dict[str, Any]) -> str:
 
 def pages() -> dict[str, str]:
     """Each page and its text."""
-    reasons = " ".join(f"`{reason}`" for reason in get_args(Reason))
+    reasons = fill(", ".join(f"`{reason}`" for reason in get_args(Reason)), 120)
     parts = (section(kind, kind.__name__) for kind in PARTS)
     return {
         "cli.md": "\n".join([CLI.format(note=NOTE), *commands(autohands, None, "autohands")]),

@@ -78,6 +78,11 @@ def test_an_error_is_one_line_and_obeys_no_terminal(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().err == "error: no \\x1b[31mx; try y\n"
 
 
+def test_a_remedy_that_the_text_names_is_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    guarded(lambda: raising(errors.NotFound("no x; try y", hint="try y")), Report(json=False, debug=False))
+    assert capsys.readouterr().err == "error: no x; try y\n"
+
+
 def test_an_error_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     guarded(lambda: raising(errors.ConfigError("a\nb", hint="c")), Report(json=True, debug=False))
     said = json.loads(capsys.readouterr().err)

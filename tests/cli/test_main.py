@@ -129,6 +129,13 @@ def test_a_prompt_that_is_no_utf8_is_refused_with_its_place(home: Path) -> None:
     assert b"not UTF-8: byte 0xe9 at offset 3" in done.stderr
 
 
+def test_a_current_directory_that_is_gone_is_named(home: Path, tmp_path: Path) -> None:
+    shell = f"mkdir gone && cd gone && rmdir ../gone && exec {sys.executable} -m autohands tool list"
+    done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, timeout=PATIENCE_SECONDS)
+    assert done.returncode == 2
+    assert b"the current directory does not exist any more; change to another" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["tool", "task"])
 def test_an_unforeseen_error_is_one_line_and_a_traceback_with_debug(home: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "sitecustomize.py").write_text(

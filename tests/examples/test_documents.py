@@ -59,6 +59,18 @@ def test_every_extension_and_each_of_its_tools_is_described() -> None:
                 assert f"`{name}{{" in page.read_text(), f"{page.relative_to(ROOT)} does not describe {name}"
 
 
+def test_every_word_has_its_home() -> None:
+    rows = re.findall(r"^\| [^|]+ \| [^|]+ \| (`[^|]+`) \|$", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    homes = {home for row in rows for home in re.findall(r"`([^`]+)`", row)}
+    assert len(homes) > 30
+    assert {home for home in homes if not (SOURCE / home).exists()} == set()
+
+
+def test_the_loop_is_shown_as_it_is() -> None:
+    loop = (SOURCE / "runtime" / "agent_loop.py").read_text()
+    assert f"```python\n{loop[loop.index('async def') :]}```" in (ROOT / "ARCHITECTURE.md").read_text()
+
+
 def test_every_configuration_shown_is_valid(home: Path, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = [text for page in PAGES for text in TOML.findall(page.read_text()) if not OTHER_FILES.search(text)]
     assert len(shown) > 4

@@ -1,12 +1,17 @@
 """The guard contract: against a function, and against the policy."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from autohands.config.schema import PolicyRule
 from autohands.core.context import ExecutionContext
-from autohands.protocols.context import Scope, ToolContext
+from autohands.core.workspace import LocalWorkspace
+from autohands.protocols.context import Scope, Services, ToolContext
 from autohands.protocols.guard import Guard
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.tool import Tool
@@ -38,9 +43,12 @@ class Calls:
         return ToolCall("c1", "shred", {"path": request.param})
 
     @pytest.fixture
-    def ctx(self) -> ExecutionContext:
+    def ctx(self, workspace: Path) -> Iterator[ExecutionContext]:
         nothing: Any = None
-        return ExecutionContext(Scope(task="task_1", session="ses_1", agent="general"), nothing)
+        others = dict.fromkeys(("spawn", "jobs", "blobs", "secrets", "models", "submit", "wait"), nothing)
+        with ThreadPoolExecutor(1) as threads, closing(LocalWorkspace(str(workspace), threads)) as place:
+            services = Services(workspace=place, **others)
+            yield ExecutionContext(Scope(task="task_1", session="ses_1", agent="general"), services)
 
 
 class TestFunction(Calls, GuardContract):

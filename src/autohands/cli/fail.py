@@ -51,7 +51,8 @@ class Report:
             text = json.dumps({"error": {"type": kind, "message": message, "hint": hint}})
         else:
             text = click.style("error:", fg="red") + " " + escape(message)
-            text += f"{chr(10) if chr(10) in message else '; '}{escape(hint)}" if hint else ""
+            if hint and hint not in message:
+                text += ("\n" if "\n" in message else "; ") + escape(hint)
         click.echo(text, err=True, color=colourful(sys.stderr))
 
     def crash(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -116,7 +117,7 @@ def _usage(error: click.ClickException, report: Report) -> int:
         return USAGE
     context = getattr(error, "ctx", None)
     hint = f"see `{context.command_path} --help`" if context else None
-    report.error("BadRequest", error.format_message(), hint)
+    report.error("BadRequest", error.format_message().removesuffix("."), hint)
     return USAGE
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autohands.cli.fail import debugging
+from autohands.protocols.errors import BadRequest
 
 if TYPE_CHECKING:
     from autohands.app import Hands
@@ -29,9 +30,19 @@ def run(command: Coroutine[Any, Any, T]) -> T:
 def opened(
     *, config: Path | None = None, workspace: Path | None = None, serve: bool = True
 ) -> AbstractAsyncContextManager[Hands]:
-    """An open AutoHands for a command."""
+    """An open AutoHands for a command.
+
+    Raises:
+        BadRequest: No workspace is named, and the current directory is gone.
+    """
     from autohands import app
 
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        if workspace is None:
+            hint = "change to another one, or pass --workspace DIR"
+            raise BadRequest("the current directory does not exist any more", hint=hint) from None
     return app.open(workspace=workspace, config_file=config, serve=serve)
 
 

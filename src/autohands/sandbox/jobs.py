@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from autohands.protocols.errors import AutoHandsError, Conflict, NotFound, TooBusy
 from autohands.protocols.process import Command, ExitStatus, Job, JobKind, JobRow, Jobs, JobStore, Process
-from autohands.sdk.clip import decode, plain
+from autohands.sdk.clip import decode, json_safe, plain
 from autohands.sdk.identity import new_id, now_ms
 
 from .process import RunningProcess
@@ -183,11 +183,11 @@ class JobTable:
             id=f"job_{secrets.token_hex(4)}",  # short: a model has to copy it
             session=session,
             executor=self._executor,
-            command=title,
+            command=json_safe(title),
             kind=kind,
             pid=pid,
             born=born,
-            cwd=cwd,
+            cwd=json_safe(cwd),
             started=now_ms(),
         )
 

@@ -13,7 +13,7 @@ from autohands.sdk import ToolContext, ToolError, ToolResult, tool
 from autohands.sdk.clip import whole_head
 
 from .commandline import approval, checked_command, shell_program
-from .described import data, find, line, listing, status_of
+from .described import data, find_process, line, listing, status_of
 from .shown import OUTPUT_BYTES, output_text
 from .span import both_ends, span
 from .unread import Unread
@@ -41,7 +41,7 @@ async def preview(
     """What a person is shown who must approve."""
     if action == "spawn":
         return f"in the background, {approval(command or '', cwd)}"
-    job = await find(ctx, process_id, action, "process_id")
+    job = await find_process(ctx, process_id, action)
     return f"{action} {line(job)}" + (f"\n{input!r}" if action == "input" else "")
 
 
@@ -71,7 +71,7 @@ async def background(
     if action == "list":
         jobs = [job for job in await ctx.jobs.list() if job.row.kind != "shell"]
         return listing(jobs, "no background processes", "processes")
-    job = await find(ctx, process_id, action, "process_id")
+    job = await find_process(ctx, process_id, action)
     match action:
         case "status":
             return ToolResult(line(job), data(job))

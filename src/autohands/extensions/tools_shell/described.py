@@ -63,8 +63,23 @@ def listing(jobs: list[Job], nothing: str, key: str) -> ToolResult:
     return ToolResult("\n".join(map(line, jobs)) or nothing, {key: [data(job) for job in jobs]})
 
 
-async def find(ctx: ToolContext, id: str | None, action: str, name: str) -> Job:
-    """The job that an action is about. Raises `ToolError`."""
+async def find_process(ctx: ToolContext, process_id: str | None, action: str) -> Job:
+    """The process that an action is about. Raises `ToolError`."""
+    job = await _find(ctx, process_id, action, "process_id")
+    if job.row.kind == "shell":
+        raise ToolError(f"not_found: {job.row.id} is a shell; use shell_session")
+    return job
+
+
+async def find_shell(ctx: ToolContext, session_id: str | None, action: str) -> Job:
+    """The shell that an action is about. Raises `ToolError`."""
+    job = await _find(ctx, session_id, action, "session_id")
+    if job.row.kind != "shell":
+        raise ToolError(f"not_found: {job.row.id} is no shell; use background")
+    return job
+
+
+async def _find(ctx: ToolContext, id: str | None, action: str, name: str) -> Job:
     if not id:
         raise ToolError(f"invalid_arguments: {action} needs {name}")
     try:

@@ -8,7 +8,6 @@ terminals ignore, with a random word. The shell is interactive, so Ctrl-C ends a
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import secrets
 import shlex
@@ -22,6 +21,7 @@ from msgspec.structs import replace
 from autohands.protocols.errors import Conflict
 from autohands.protocols.process import ExitStatus, Process
 from autohands.sdk import ToolError
+from autohands.sdk.clip import decode
 
 from .commandline import shell_program
 
@@ -117,7 +117,7 @@ class Shell:
         if found := re.search(MARK % word.encode(), self._window, re.DOTALL):
             end = self._cursor - len(self._window) + found.start()
             self._cursor += found.end() - len(self._window)
-            return Executed(start, end, int(found[1]), os.fsdecode(found[2]))
+            return Executed(start, end, int(found[1]), decode(found[2]))
         if self.process.status is not None and self._cursor >= self.process.total:
             return Executed(start, self._cursor, ended=self.process.status)
         return None

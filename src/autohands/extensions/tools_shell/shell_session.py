@@ -13,7 +13,7 @@ from autohands.sdk import ToolContext, ToolError, ToolResult, tool
 from autohands.sdk.clip import escape
 
 from .commandline import approval, checked_command
-from .described import data, find, line, listing, status_of
+from .described import data, find_shell, line, listing, status_of
 from .shell import Executed, Shell
 from .shells import Shells
 from .shown import LONGEST_SECONDS, OUTPUT_BYTES, Live, checked_seconds, how_ended, output_text
@@ -40,7 +40,7 @@ async def preview(
     timeout_seconds: float = 120,
 ) -> str:
     """What a person is shown who must approve."""
-    job = await find(ctx, session_id, action, "session_id") if session_id else await Shells(ctx).latest()
+    job = await find_shell(ctx, session_id, action) if session_id else await Shells(ctx).latest()
     if action == "kill":
         return f"kill the shell {line(job) if job else ''}"
     return approval(command or "", f"{job.row.cwd} (shell {job.row.id})" if job else "a new shell in the workspace")
@@ -70,12 +70,12 @@ async def shell_session(
         case "list":
             return listing(await Shells(ctx).all(), "no shells", "shells")
         case "create":
-            return await _create(ctx, await find(ctx, session_id, action, "session_id") if session_id else None)
+            return await _create(ctx, await find_shell(ctx, session_id, action) if session_id else None)
         case "kill":
-            return await _kill(await find(ctx, session_id, action, "session_id"))
+            return await _kill(await find_shell(ctx, session_id, action))
         case "execute":
             script, limit = checked_command(command, action), checked_seconds(timeout_seconds)
-            job = await find(ctx, session_id, action, "session_id") if session_id else await Shells(ctx).latest()
+            job = await find_shell(ctx, session_id, action) if session_id else await Shells(ctx).latest()
             job, shell = (job, Shells(ctx).of(job)) if job else await Shells(ctx).open()
             return await _execute(ctx, job, shell, script, limit)
 
