@@ -119,10 +119,12 @@ class Bench:
 
         def measure(name: str, turns: int) -> Answer:
             with tempfile.TemporaryDirectory(dir=self._folder) as home, self._side(name, Path(home)) as process:
-                return process.call("memory", script=f"hold-{turns}", count=200)
+                return process.call("memory", script=f"hold-{turns}", before=50, count=200)
 
         for what, turns in (("in its first turn", 0), ("after ten turns", 10)):
-            rounds = Rounds.of(self._rounds, partial(measure, "hand", turns), partial(measure, "autohands", turns))
+            rounds = Rounds.of(
+                min(self._rounds, 3), partial(measure, "hand", turns), partial(measure, "autohands", turns)
+            )
             yield rounds.row(f"KiB a live session, {what}", lambda answer: answer["kib"], LIVE_KIB, absolute=True)
 
     def profile(self, path: Path) -> None:

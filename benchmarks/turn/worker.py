@@ -75,19 +75,23 @@ class Worker:
         means = [(self._marks[middle + span // 2] - self._marks[middle - span // 2]) / span for middle in (early, late)]
         return {"early": means[0], "late": means[1]}
 
-    async def memory(self, script: str, count: int) -> dict[str, float]:
-        """Resident KiB for each of `count` conversations while all wait for their last answer."""
+    async def memory(self, script: str, before: int, count: int) -> dict[str, float]:
+        """Resident KiB for each of `count` conversations more, while they and `before` others wait for an answer."""
         await self.sessions("read-10", 4, 2)
-        await asyncio.to_thread(self._control, "/stats")
-        before = _resident_bytes()
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(count):
-                tasks.create_task(self._loop.run(script, self._on_text))
-            while (await asyncio.to_thread(self._control, "/stats"))["held"] < count:
-                await asyncio.sleep(0.05)
-            grown = _resident_bytes() - before
+            first = await self._held(tasks, script, before, before)
+            second = await self._held(tasks, script, count, before + count)
             await asyncio.to_thread(self._control, "/release")
-        return {"kib": grown / 1024 / count}
+        return {"kib": (second - first) / 1024 / count}
+
+    async def _held(self, tasks: asyncio.TaskGroup, script: str, count: int, waiting: int) -> int:
+        """Start `count` conversations more; resident bytes once `waiting` wait for their answer."""
+        for _ in range(count):
+            tasks.create_task(self._loop.run(script, self._on_text))
+        while (await asyncio.to_thread(self._control, "/stats"))["held"] < waiting:
+            await asyncio.sleep(0.05)
+        gc.collect()
+        return int(psutil.Process().memory_info().rss)
 
     async def profile(self, script: str, count: int, at_once: int, path: str) -> dict[str, float]:
         """The same as `sessions` under cProfile (the event loop's thread), and the CPU of all threads without it."""
@@ -109,11 +113,6 @@ class Worker:
         with urllib.request.urlopen(self._root + path, timeout=30) as response:
             answer: dict[str, int] = json.load(response)
             return answer
-
-
-def _resident_bytes() -> int:
-    gc.collect()
-    return int(psutil.Process().memory_info().rss)
 
 
 async def serve(side: str, url: str, home: str = "") -> None:

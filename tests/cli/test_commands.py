@@ -155,6 +155,17 @@ async def test_chat_reads_a_line_for_each_request_where_there_is_no_terminal(hom
     assert as_json.events[-1]["type"] == "run.finished"
 
 
+async def test_commands_in_a_conversation(home: Path, workspace: Path) -> None:
+    words = b"/help\n/cost\n/session nope\n/model openai/other\none\n/session s1\n/new\n/session\n/xit\ntwo\n/quit\n"
+    async with FakeVendors([say("answer")]) as fake:
+        done = await run("chat", "--session", "s1", *MODEL, fake=fake, directory=workspace, data=words)
+        sessions = (await run("session", "list", "--json")).json["items"]
+    assert [seen.body["model"] for seen in fake.requests] == ["other", "other"]
+    assert len(sessions) == 2
+    for said in ("/session  [ID]", "today $0.0000, this session", "session: a new one", "did you mean /exit?"):
+        assert said in done.err
+
+
 async def test_a_workspace_file_that_looks_like_configuration_is_named(home: Path, workspace: Path) -> None:
     (workspace / "autohands.toml").write_text('model = "evil/x"\n')
     async with FakeVendors([say("fine")]) as fake:

@@ -170,6 +170,18 @@ async def test_pr03_a_whole_answer_does_not_wait_for_a_missing_last_word(api: st
         assert (await whole(asked, api)).message.text == ANSWER.text
 
 
+@pytest.mark.slow
+async def test_pr03_nor_does_it_wait_for_the_idle_deadline() -> None:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as side_by_side:
+        for api in ("chat", "messages"):
+            side_by_side.create_task(finish_without_last_word(api))
+
+
+async def finish_without_last_word(api: str) -> None:
+    async with service(api, structs.replace(ANSWER, faults=("missing-last-event-open",))) as (asked, _):
+        assert (await whole(asked, api)).message.text == ANSWER.text
+
+
 @pytest.mark.parametrize("api", APIS)
 async def test_pr03_a_length_that_is_a_lie_changes_nothing(api: str) -> None:
     async with service(api, structs.replace(ANSWER, faults=("wrong-length",))) as (asked, _), asyncio.timeout(20):

@@ -101,6 +101,8 @@ async def test_tasks_of_the_dead_and_the_late_are_taken_over(path: Path, ending:
                 await ended(two, record.id)
         events = [json.loads(line) for line in await two.journal.events(record.id, 1)]
         assert [event.get("turn", event["type"]) for event in events] == [1, 2, "run.finished"]
+        with tables(path) as connection:  # one for each claim, one for the takeover
+            assert connection.execute("SELECT lease_token FROM task").fetchone() == (3,)
 
 
 @pytest.mark.parametrize("ending", ["host = 'elsewhere', pid = 4194304", "started = 1"])
@@ -241,6 +243,33 @@ async def test_a_cancelled_task_that_parks_is_ended(store: Store) -> None:
     async with serving(store, handler):
         await ended(store, record.id)
     assert await state(store, record.id) == "cancelled"
+
+
+async def test_a_task_that_comes_back_to_its_old_executor_runs_once_there(store: Store) -> None:
+    record = await submit(store)
+    stopped: list[object] = []
+    first = asyncio.Event()
+
+    async def handler(lease: Lease) -> None:
+        if lease.attempt == 2:
+            await asyncio.sleep(0.05)
+            assert store.engine.lease(record.id) is lease
+            await lease.commit(DONE)
+            return
+        first.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            stopped.extend(error.args)
+            raise
+
+    async with serving(store, handler):
+        await first.wait()
+        with tables(store._database.path) as other:
+            other.execute("UPDATE task SET status = 'ready', lease_token = lease_token + 1, lease_owner = NULL")
+        await ended(store, record.id)
+    assert stopped == ["lost"]
+    assert (await store.task(record.id)).text == "ok"
 
 
 async def test_serving_leaves_no_trace(path: Path) -> None:

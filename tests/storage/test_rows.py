@@ -13,9 +13,11 @@ from autohands import storage
 from autohands.protocols.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from autohands.protocols.messages import BlobRef, Usage
 from autohands.protocols.process import JobRow
-from autohands.protocols.storage import Cancel, Finish, ForgetSession, Reserve, Settle, Signal
+from autohands.protocols.storage import AskApproval, Cancel, Decide, Finish, ForgetSession, Reserve, Settle, Signal
+from autohands.sdk.identity import now_ms
 from autohands.storage import Store, executors
 from autohands.storage.ledger import day_of
+from autohands.testing.contracts.durable import question
 from storage.stores import leased, submit, tables
 
 DONE = Finish(state="done", reason="done")
@@ -159,6 +161,24 @@ def test_a_day_ends_at_midnight_utc() -> None:
     assert (day_of(86_400_000 - 1), day_of(86_400_000)) == ("1970-01-01", "1970-01-02")
 
 
+# --- approvals
+
+
+async def test_an_answer_that_comes_too_late_is_refused(store: Store) -> None:
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        late, timely = question(record.id, "apr_1", now_ms() - 1), question(record.id, "apr_2", now_ms() + 60_000)
+        await lease.commit(AskApproval(approval=late), AskApproval(approval=timely), AskApproval(approval=late))
+        with pytest.raises(Conflict, match="expired"):
+            await store.commit(Decide(approval="apr_1", decision="allow", by="me"))
+        decided = (await store.commit(Decide(approval="apr_2", decision="deny", by="me")))[0]
+        assert (decided.state, decided.by) == ("deny", "me")
+        assert [each.id for each in await store.approvals()] == ["apr_1"]
+        await lease.commit(DONE)
+    assert await store.approvals() == []
+    assert [each.state for each in await store.approvals(pending=False)] == ["expired", "deny"]
+
+
 # --- jobs and executors
 
 
@@ -212,7 +232,7 @@ async def test_blobs_are_kept_once_by_content(store: Store) -> None:
     assert [each.name for each in folder.rglob("*") if each.is_file()] == [refs[0].sha256]
 
 
-@pytest.mark.parametrize("digest", ["0" * 64, "../autohands.db", "", "G" * 64])
+@pytest.mark.parametrize("digest", ["0" * 64, "./../autohands.db", "", "G" * 64])
 async def test_what_was_never_stored_is_not_found(store: Store, digest: str) -> None:
     with pytest.raises(NotFound):
         await store.blobs.get(BlobRef(digest, "text/plain", 1))

@@ -204,6 +204,47 @@ async def test_nothing_breaks_in_a_narrow_terminal(home: Path, workspace: Path) 
     await tell([], look, "task", "list", workspace=workspace, columns=40)
 
 
+async def test_a_conversation_takes_up_its_open_question(home: Path, workspace: Path) -> None:
+    def leave(person: Terminal) -> None:
+        person.expect("Ctrl-D leaves")
+        person.send("greet\r")
+        person.expect("Allow it?")
+        person.process.kill()
+        person.wait()
+
+    def deny(person: Terminal) -> None:
+        person.expect("takes up task_")
+        person.expect("┌ write_file")
+        person.expect("Allow it?")
+        person.send("what?\r")
+        person.expect("Please answer y or n")
+        person.send("n\r")
+        person.expect("owner said no")
+        person.expect("2 turns")
+        person.send("\x04")
+        assert person.wait() == 0
+
+    for story in (leave, deny):
+        await tell([WRITE, say("Then not.")], story, "chat", "--session", "s1", *MODEL, workspace=workspace)
+    assert not (workspace / "hello.txt").exists()
+
+
+async def test_long_work_shows_what_goes_on_and_lists_are_tables(home: Path, workspace: Path) -> None:
+    def wait(person: Terminal) -> None:
+        person.expect("exec echo begin; sleep 1: begin")
+        person.expect("✓ exec echo begin; sleep 1 (1.")
+        assert person.wait() == 0
+
+    def look(person: Terminal) -> None:
+        person.expect("id ")
+        person.expect("done")
+        assert person.wait() == 0
+
+    work = [call("exec", command="echo begin; sleep 1"), say("Done.")]
+    await tell(work, wait, "run", "wait", "--yes", *MODEL, workspace=workspace)
+    await tell([], look, "task", "list", workspace=workspace, columns=120)
+
+
 async def test_a_question_that_nobody_can_answer_ends_with_task_waiting_and_exit_4(home: Path, workspace: Path) -> None:
     def leave(person: Terminal) -> None:
         person.expect("Allow it?")

@@ -10,9 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import Application
+from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.completion import WordCompleter
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 
 from autohands.cli.approve import QUESTION, read_answer, show_card
 from autohands.cli.fail import DONE
@@ -21,7 +25,7 @@ from autohands.cli.options import Given
 from autohands.cli.prompt_paper import PromptPaper
 from autohands.cli.render import TextScreen
 from autohands.cli.talk import HELP, Talk
-from autohands.protocols.errors import AutoHandsError
+from autohands.protocols.errors import AutoHandsError, NotFound
 from autohands.protocols.events import ApprovalRequested
 
 if TYPE_CHECKING:
@@ -47,7 +51,6 @@ class Question:
     async def allows(self, request: ApprovalRequested) -> bool:
         """Show the card and wait for the answer."""
         show_card(self._paper, request)
-        await self._paper.flush()  # nobody answers what was not shown
         self._request, self._answer = request, asyncio.get_running_loop().create_future()
         self._paper.redraw()
         try:
@@ -77,37 +80,32 @@ class Editor:
         self._follower = Follower(hands, self._screen, self._question)
         self._talk = Talk(hands, given, "workspace" if given.yes else "ask", self._screen.tell)
         self._interrupt: Interrupt | None = None
+        self._lines: asyncio.Queue[str] = asyncio.Queue()
 
     async def run(self) -> int:
         """Until the person leaves; a run under way is cancelled then."""
-        lines = self._line_editor()
-        self._paper.redraw = lines.app.invalidate
+        prompt = self._make_prompt()
+        self._paper.app = prompt.app
         self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
         for problem in self._hands.problems:
             self._screen.tell(f"warning: {problem}")
-        async with asyncio.TaskGroup() as group:
-            printer = group.create_task(self._paper.print_lines())
-            async with asyncio.TaskGroup() as runs:
-                if self._talk.session:
-                    runs.create_task(self._carry(self._catch_up))
-                await self._read(lines, runs)
-                self._stop()
-            printer.cancel()
-        await self._paper.flush()
+        async with asyncio.TaskGroup() as runs:
+            if self._talk.session:
+                runs.create_task(self._carry(self._catch_up))
+            taking = runs.create_task(self._take_lines(prompt.app, runs))
+            try:
+                await prompt.prompt_async(self._message)
+            except EOFError:
+                taking.cancel()
+            self._stop()
         if self._talk.session:
             sys.stderr.write(f"go on: autohands chat --session {self._talk.session}\n")
         return DONE
 
-    async def _read(self, lines: PromptSession[str], runs: asyncio.TaskGroup) -> None:
+    async def _take_lines(self, app: Application[str], runs: asyncio.TaskGroup) -> None:
         while not self._talk.left:
-            try:
-                line = await lines.prompt_async(self._message)
-            except KeyboardInterrupt:
-                self._stop()
-            except EOFError:
-                return
-            else:
-                await self._take(line, runs)
+            await self._take(await self._lines.get(), runs)
+        app.exit(exception=EOFError())
 
     async def _take(self, line: str, runs: asyncio.TaskGroup) -> None:
         self._paper.note(f"› {line}", "bold")
@@ -122,7 +120,10 @@ class Editor:
         """Whether the line went to the run under way."""
         if self._interrupt is None or self._talk.session is None:
             return False
-        return await self._hands.speak(self._talk.session, line) is not None
+        try:
+            return await self._hands.speak(self._talk.session, line) is not None
+        except NotFound:  # a name that is to become a session
+            return False
 
     async def _say(self, line: str, interrupt: Interrupt) -> int:
         record = await self._hands.submit(self._talk.task(line))
@@ -153,14 +154,32 @@ class Editor:
         question: StyleAndTextTuples = [("bold", f"{QUESTION} ")]
         return [*self._paper.above(), *(question if self._question.stands else [("bold", "› ")])]
 
-    def _line_editor(self) -> PromptSession[str]:
+    def _make_prompt(self) -> PromptSession[str]:
+        """One prompt for the whole conversation: Enter hands a line over and leaves the prompt where it is."""
         history = self._hands.home / HISTORY
         os.close(os.open(history, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        lines: PromptSession[str] = PromptSession(
+        prompt: PromptSession[str] = PromptSession(
             history=FileHistory(str(history)),
             completer=WordCompleter(list(HELP), sentence=True),
             complete_while_typing=False,
+            key_bindings=self._keys(),
             erase_when_done=True,
         )
-        lines.app.min_redraw_interval = _REDRAW_SECONDS
-        return lines
+        prompt.default_buffer.accept_handler = self._accept
+        prompt.app.min_redraw_interval = _REDRAW_SECONDS
+        return prompt
+
+    def _accept(self, buffer: Buffer) -> bool:
+        self._lines.put_nowait(buffer.text)
+        return False  # the text does not stay
+
+    def _keys(self) -> KeyBindings:
+        keys = KeyBindings()
+
+        @keys.add("c-c")
+        @keys.add("<sigint>")
+        def _(event: KeyPressEvent) -> None:
+            event.app.current_buffer.reset()
+            self._stop()
+
+        return keys

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from typing import TextIO
 
-from prompt_toolkit.application import in_terminal
+from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 
 from autohands.cli.fail import colourful
@@ -26,12 +24,10 @@ class PromptPaper:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._colour = colourful(out)
-        self._unprinted: list[str] = []
-        self._some = asyncio.Event()
         self._markdown = Markdown()
         self._line: list[tuple[str, str]] = []
         self._status = ""
-        self.redraw: Callable[[], None] = lambda: None
+        self.app: Application[str] | None = None
 
     def answer(self, text: str) -> None:
         """More of the answer."""
@@ -82,19 +78,21 @@ class PromptPaper:
         self._print(line)
 
     def _print(self, line: str) -> None:
-        self._unprinted.append(line + "\n")
-        self._some.set()
+        """Write a line where the prompt stands, and let the prompt be drawn anew below it.
 
-    async def print_lines(self) -> None:
-        """Put lines above the prompt as they come, until cancelled."""
-        while True:
-            await self._some.wait()
-            await self.flush()
+        prompt_toolkit's own `in_terminal` does so in cooked mode, where keys that are typed meanwhile get lost.
+        """
+        app = self.app if self.app and self.app.is_running else None
+        if app:
+            app.renderer.erase()
+        self._out.write(line + "\n")
+        self._out.flush()
+        if app:
+            app.renderer.reset()
+            app.renderer.request_absolute_cursor_position()
+            app.invalidate()
 
-    async def flush(self) -> None:
-        """Return when everything so far is on the terminal."""
-        async with in_terminal():
-            self._some.clear()
-            self._out.write("".join(self._unprinted))
-            self._unprinted.clear()
-            self._out.flush()
+    def redraw(self) -> None:
+        """Draw what stands above the prompt anew."""
+        if self.app:
+            self.app.invalidate()

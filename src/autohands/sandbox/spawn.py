@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -74,12 +74,9 @@ class Spawner:
             for line in lines:
                 line.close()
         self._idle.clear()
-        if self._door is not None:
-            self._door.close()
-            self._door = None
-        if self._warden is not None:
-            await asyncio.to_thread(end, self._warden)
-            self._warden = None
+        if self._door is not None and self._warden is not None:
+            await part(self._door, self._warden)
+            self._door = self._warden = None
 
     def __call__(self, command: Command) -> AbstractAsyncContextManager[Process]:
         """Run a command for as long as the context is open; leaving it ends whatever still runs.
@@ -241,10 +238,15 @@ def start_warden(door: socket.socket, processes: int) -> subprocess.Popen[bytes]
     )
 
 
-def end(warden: subprocess.Popen[bytes]) -> None:
-    """Wait until the warden has seen its door close and left; kill it if it does not."""
-    try:
-        warden.wait(WARDEN_SECONDS)
-    except subprocess.TimeoutExpired:
-        warden.kill()
-        warden.wait()
+async def part(door: socket.socket, warden: subprocess.Popen[bytes]) -> None:
+    """Tell the warden that nobody will come any more, and wait until it has seen all out; kill it if it does not go."""
+    with door:
+        with suppress(OSError):
+            door.shutdown(socket.SHUT_WR)
+        try:
+            async with asyncio.timeout(WARDEN_SECONDS):
+                await asyncio.get_running_loop().sock_recv(door, 1)
+        except (TimeoutError, OSError):
+            warden.kill()
+        finally:
+            warden.wait()

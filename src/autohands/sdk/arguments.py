@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -36,7 +35,7 @@ def _cut_short() -> str:
 def _not_an_object(value: object) -> str:
     if isinstance(value, str) and value.lstrip().startswith("{"):
         return "the arguments are a JSON object inside a JSON string; send the object itself"
-    return f"the arguments are {json.dumps(value)[:80]}, not a JSON object"
+    return f"the arguments are {msgspec.json.encode(value).decode()[:80]}, not a JSON object"
 
 
 def _said(error: Exception) -> str:

@@ -33,14 +33,11 @@ class ProgressTimer:
         self._handle: asyncio.TimerHandle | None = None
         self.waiting = False
         self._latest = started + deadlines.total_seconds
-        self._arm(self._end())
+        self._arm(started + min(deadlines.first_byte_seconds, deadlines.idle_seconds))
 
     def progress(self) -> None:
         """Something meaningful came."""
-        first, self._last = self._last is None, self._loop.time()
-        if first and self._handle is not None:
-            self.stop()
-            self._arm(self._end())
+        self._last = self._loop.time()
 
     def hurry(self, seconds: float) -> None:
         """From now on be idle for at most `seconds`: all that matters has come."""

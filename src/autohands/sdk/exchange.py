@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -52,7 +51,7 @@ async def exchange(http: HttpFactory, prepare: Callable[[], Awaitable[Call]]) ->
                 yield delta
             if reply.progress != before:
                 answer.progress()
-            if reply.stop is not None:
+            if reply.stop is not None and not reply.done:
                 answer.hurry(GRACE_SECONDS)
         await answer.drain()
     finally:
@@ -109,6 +108,8 @@ def read_chunk(decoder: msgspec.json.Decoder[T], data: str) -> T:
     try:
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+        import json
+
         try:
             return msgspec.convert(json.loads(data), decoder.type, strict=False)
         except (msgspec.ValidationError, ValueError, RecursionError):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-import ssl
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -150,6 +148,7 @@ def _number(value: str | None) -> float | None:
 
 def _until(value: str, now: datetime | None) -> float | None:
     from datetime import UTC, datetime
+    from email.utils import parsedate_to_datetime
 
     try:
         when = parsedate_to_datetime(value)
@@ -195,6 +194,8 @@ def _passing(service: Service, where: str, error: Exception) -> RetryableError:
 
 
 def _distrusted(where: str, error: Exception) -> ProviderError:
+    import ssl
+
     cause = getattr(error, "certificate_error", error)
     reason = cause.verify_message if isinstance(cause, ssl.SSLCertVerificationError) else str(cause)
     hint = "an intercepting proxy? Point SSL_CERT_FILE at its certificate"

@@ -126,6 +126,8 @@ class Answer:
 
     async def drain(self) -> None:
         """Read over what is left, if it comes at once, so that the connection can serve again."""
+        if self._response.content.is_eof():
+            return
         try:
             async with asyncio.timeout(LAST_WORDS_SECONDS):
                 while await self._response.content.readany():

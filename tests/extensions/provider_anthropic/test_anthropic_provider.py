@@ -1,6 +1,7 @@
 """Anthropic's provider: its address, headers, marks and counts; and the extension that offers it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from msgspec import structs
@@ -11,8 +12,11 @@ from autohands.extensions.provider_anthropic.models import DEFAULT_MODEL, MODELS
 from autohands.extensions.provider_anthropic.provider import AnthropicProvider
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.messages import Message, ToolReturn, Usage, user
+from autohands.sdk import Extension
 from autohands.sdk.account import Account
 from autohands.sdk.http import Http
+from autohands.testing.contracts.extension import ExtensionContract
+from autohands.testing.host import GivenSecrets, HostServices, NotingHost
 from autohands.testing.script import ScriptedCall, Turn, say
 from extensions.model_services import answer, no_blob, request, service
 
@@ -100,26 +104,19 @@ async def test_a_budget_comes_with_interleaved_thinking() -> None:
     assert vendors.problems == []
 
 
-class Host:
-    """As much of a host as the extension uses."""
-
-    def __init__(self, **secrets: str) -> None:
-        self.providers: list[AnthropicProvider] = []
-        self.http = Http()
-        self.secrets = self
-        self.blobs = self
-        self._secrets = secrets
-
-    def get(self, name: str) -> str | None:
-        return self._secrets.get(name)
-
-    def add_provider(self, provider: AnthropicProvider) -> None:
-        self.providers.append(provider)
+class TestExtension(ExtensionContract):
+    @pytest.fixture
+    def extension(self) -> Extension:
+        return extension
 
 
-async def test_the_extension_offers_anthropic_and_every_named_service() -> None:
-    host = Host(ANTHROPIC_API_KEY="k", ANTHROPIC_BASE_URL="http://127.0.0.1:1")
+async def test_the_extension_offers_anthropic_and_every_named_service(tmp_path: Path) -> None:
+    secrets = GivenSecrets({"ANTHROPIC_API_KEY": "k", "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"})
+    host = NotingHost(tmp_path, HostServices(secrets=secrets))
     config = AnthropicConfig(model="claude-haiku-5-5", named={"kimi": Account(base_url="http://127.0.0.1:2")})
-    async for _ in extension.run(host, config):  # type: ignore[arg-type]
-        assert [(each.name, each.available) for each in host.providers] == [("anthropic", True), ("kimi", True)]
-    assert [each.default_model for each in host.providers] == ["claude-haiku-5-5", None]
+    async for _ in extension.run(host, config):
+        assert [(each.name, each.available) for each in host.providers.values()] == [
+            ("anthropic", True),
+            ("kimi", True),
+        ]
+    assert [each.default_model for each in host.providers.values()] == ["claude-haiku-5-5", None]

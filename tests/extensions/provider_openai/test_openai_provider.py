@@ -1,6 +1,7 @@
 """OpenAI's provider: which protocol, which address, which peculiarities; and the extension that offers it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -20,7 +21,10 @@ from autohands.extensions.provider_openai.models import DEFAULT_MODEL, MODELS, d
 from autohands.extensions.provider_openai.provider import OpenAIProvider
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.messages import Message, ToolReturn, Usage, user
+from autohands.sdk import Extension
 from autohands.sdk.http import Http
+from autohands.testing.contracts.extension import ExtensionContract
+from autohands.testing.host import GivenSecrets, HostServices, NotingHost
 from autohands.testing.script import ScriptedCall, Turn, say
 from autohands.testing.vendors import FakeVendors
 from extensions.model_services import answer, no_blob, request, service
@@ -167,30 +171,20 @@ def test_its_configuration_is_strict_and_flat() -> None:
     assert json.loads(msgspec.json.encode(OpenAIConfig()))["named"] == {}
 
 
-class Host:
-    """As much of a host as the extension uses."""
-
-    def __init__(self, **secrets: str) -> None:
-        self.providers: list[OpenAIProvider] = []
-        self.http = Http()
-        self.secrets = self
-        self.blobs = self
-        self._secrets = secrets
-
-    def get(self, name: str) -> str | None:
-        return self._secrets.get(name)
-
-    def add_provider(self, provider: OpenAIProvider) -> None:
-        self.providers.append(provider)
+class TestExtension(ExtensionContract):
+    @pytest.fixture
+    def extension(self) -> Extension:
+        return extension
 
 
-async def test_the_extension_offers_openai_and_every_named_service() -> None:
-    host = Host(OPENAI_API_KEY="k", GROQ_API_KEY="g")
+async def test_the_extension_offers_openai_and_every_named_service(tmp_path: Path) -> None:
+    secrets = GivenSecrets({"OPENAI_API_KEY": "k", "GROQ_API_KEY": "g"})
+    host = NotingHost(tmp_path, HostServices(secrets=secrets))
     config = OpenAIConfig(named={"groq": OpenAIAccount(), "deepseek": OpenAIAccount(model="deepseek-chat")})
-    async for _ in extension.run(host, config):  # type: ignore[arg-type]
-        assert [(each.name, each.available) for each in host.providers] == [
+    async for _ in extension.run(host, config):
+        assert [(each.name, each.available) for each in host.providers.values()] == [
             ("openai", True),
             ("groq", True),
             ("deepseek", False),
         ]
-    assert host.providers[2].default_model == "deepseek-chat"
+    assert host.providers["deepseek"].default_model == "deepseek-chat"

@@ -12,6 +12,9 @@ from autohands.extensions.provider_replay.recording import Head, Line, append, s
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.messages import Message, Reply, Text, Thinking, ToolReturn, user
 from autohands.protocols.provider import Delta, LLMProvider, Recorder, Replied, Request, TextPiece, ThinkingPiece
+from autohands.sdk import Extension
+from autohands.testing.contracts.extension import ExtensionContract
+from autohands.testing.host import NotingHost
 from autohands.testing.script import call, say
 from autohands.testing.scripted import Scripted
 
@@ -149,12 +152,13 @@ async def test_it_is_free_never_the_default_and_offers_what_is_shipped() -> None
     assert [info.name for info in await recorder.models()] == ["scripted"]
 
 
-async def test_the_extension_offers_it() -> None:
-    added: list[LLMProvider] = []
+class TestExtension(ExtensionContract):
+    @pytest.fixture
+    def extension(self) -> Extension:
+        return extension
 
-    class Host:
-        def add_provider(self, provider: LLMProvider) -> None:
-            added.append(provider)
 
-    async for _ in extension.run(Host(), ReplayConfig(pace_seconds=0.5)):  # type: ignore[arg-type]
-        assert [each.name for each in added] == ["replay"]
+async def test_the_extension_offers_it(tmp_path: Path) -> None:
+    host = NotingHost(tmp_path)
+    async for _ in extension.run(host, ReplayConfig(pace_seconds=0.5)):
+        assert host.added == ["provider replay"]

@@ -33,13 +33,16 @@ async def output_until(ctx: ToolContext, process: str, text: str) -> str:
     seen = ""
     async with asyncio.timeout(20):
         while text not in seen:
+            await asyncio.sleep(0.005)
             seen += (await call(ctx, "output", process_id=process)).text
     return seen
 
 
 async def test_sh19_start_poll_feed_and_end(ctx: ToolContext, workspace: Path) -> None:
     (workspace / "sub").mkdir()
-    process = await spawned(ctx, "pwd; while read x; do echo got $x; done; echo over; exit 3", cwd="sub")
+    script = "read x; pwd; while read x; do echo got $x; done; echo over; exit 3"
+    process = await spawned(ctx, script, cwd="sub")
+    await call(ctx, "input", process_id=process, input="go\n")
     assert f"{workspace}/sub" in await output_until(ctx, process, "sub")
     status = await call(ctx, "status", process_id=process)
     assert "running for" in status.text
@@ -61,8 +64,9 @@ async def test_what_fails_at_once_is_seen_at_once(ctx: ToolContext) -> None:
 
 
 async def test_output_is_what_is_new(ctx: ToolContext) -> None:
-    process = await spawned(ctx, "echo first; read x; echo second")
-    await output_until(ctx, process, "running")
+    process = await spawned(ctx, "read x; echo first; read x; echo second")
+    await call(ctx, "input", process_id=process, input="\n")
+    await output_until(ctx, process, "first")
     await call(ctx, "input", process_id=process, input="\n")
     text = (await call(ctx, "wait", process_id=process)).text
     assert "second" in text

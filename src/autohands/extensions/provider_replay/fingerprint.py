@@ -6,8 +6,6 @@ paths keep only their last part; times, durations, ids, process numbers and addr
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import re
 from collections.abc import Sequence
 
@@ -58,6 +56,8 @@ def normal(text: str) -> str:
         text = pattern.sub(word, text)
     if len(text) <= KEPT_CHARACTERS:
         return text
+    import hashlib
+
     rest = hashlib.sha256(text[KEPT_CHARACTERS:].encode("utf-8", "replace")).hexdigest()
     return f"{text[:KEPT_CHARACTERS]}\n[and {len(text) - KEPT_CHARACTERS} characters more, sha256 {rest}]"
 
@@ -73,6 +73,8 @@ def difference(expected: Asked, got: Asked) -> str:
 
 
 def _diff(old: str, new: str) -> str:
+    import difflib
+
     lines = difflib.unified_diff(old.split("\n"), new.split("\n"), "recorded", "now", lineterm="", n=1)
     shown = [line[:SHOWN_CHARACTERS] for line in lines]
     rest = [f"… and {len(shown) - SHOWN_LINES} lines more"] if len(shown) > SHOWN_LINES else []

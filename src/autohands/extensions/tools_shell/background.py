@@ -6,6 +6,8 @@ import asyncio
 from contextlib import suppress
 from typing import Literal, TypeAlias
 
+from msgspec.structs import replace
+
 from autohands.protocols.errors import Conflict
 from autohands.protocols.process import Command, Job, Process
 from autohands.protocols.tool import Arguments, Effect
@@ -13,7 +15,7 @@ from autohands.sdk import ToolContext, ToolError, ToolResult, tool
 from autohands.sdk.clip import whole_head
 
 from .commandline import approval, checked_command, shell_program
-from .described import data, find_process, line, listing, status_of
+from .described import data, find_process, line, listing, state, status_of
 from .shown import OUTPUT_BYTES, output_text
 from .span import both_ends, span
 from .unread import Unread
@@ -81,7 +83,7 @@ async def background(
             return await _feed(job, input)
         case "kill":
             await _running(job).terminate()
-            return _read_on(ctx, job)
+            return replace(_read_on(ctx, job), failed=False)
         case "wait":
             return await _wait(ctx, job)
 
@@ -140,7 +142,7 @@ def _read_on(ctx: ToolContext, job: Job) -> ToolResult:
     else:
         head, tail = both_ends(job.process, start, end, OUTPUT_BYTES)
         rest = end - start - len(head) - len(tail)
-        text, note = output_text(head, tail, rest), line(job)
+        text, note = output_text(head, tail, rest), state(job)
     unread.set(job.row.id, end)
     facts = data(job) | {"from_byte": start, "to_byte": end, "truncated": rest > 0}
     status = status_of(job)

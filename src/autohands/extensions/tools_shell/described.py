@@ -27,18 +27,21 @@ def duration(row: JobRow) -> float:
     return max(0.0, (row.ended or time.time() * 1000) - row.started) / 1000
 
 
-def line(job: Job) -> str:
-    """A job in one line."""
-    row, status = job.row, status_of(job)
+def state(job: Job) -> str:
+    """A job's id and how it is."""
+    status = status_of(job)
     if status is not None:
-        state = "lost" if status.reason == "lost" else how_ended(status)
-    elif job.process is None:
-        state = "runs in another program"
-    else:
-        state = f"running for {duration(row):.0f} s"
-    command = " ".join(row.command.split())
+        return f"{job.row.id}: {'lost' if status.reason == 'lost' else how_ended(status)}"
+    if job.process is None:
+        return f"{job.row.id}: runs in another program"
+    return f"{job.row.id}: running for {duration(job.row):.0f} s"
+
+
+def line(job: Job) -> str:
+    """A job in one line: also what it is."""
+    command = " ".join(job.row.command.split())
     shown = command if len(command) <= COMMAND_CHARACTERS else f"{command[:COMMAND_CHARACTERS]}…"
-    return f"{row.id}: {state}: {escape(shown)}"
+    return f"{state(job)}: {escape(shown)}"
 
 
 def data(job: Job) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import cast
 
+import pytest
+
 from autohands.protocols.messages import Message, Reply, ToolReturn, user
 from autohands.protocols.provider import Delta, LLMProvider, Replied, Request, TextPiece, ThinkingPiece, ToolSchema
 from autohands.testing.script import ScriptedCall, Turn, say
@@ -23,6 +25,7 @@ READS = Turn(
 )
 
 
+@pytest.mark.asyncio
 class LLMProviderContract:
     """Subclass it in a test module, and say in `speaking` how to make a provider that gives these replies in order."""
 
