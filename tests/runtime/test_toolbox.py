@@ -10,7 +10,6 @@ import pytest
 from autohands.protocols.errors import ToolError
 from autohands.protocols.guard import Allow, Ask, Deny, Guard, Verdict
 from autohands.protocols.messages import ToolCall
-from autohands.runtime import toolbox as module
 from autohands.runtime.toolbox import Toolbox
 from autohands.sdk import tool
 
@@ -80,12 +79,11 @@ async def test_the_strictest_guard_wins(answers: tuple[Verdict, ...], strictest:
     assert await box.judge(box.check(ToolCall("1", "look", {"path": "a"})), NOTHING) == strictest
 
 
-async def test_a_guard_that_gives_no_answer_denies(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_guard_that_gives_no_answer_denies() -> None:
     async def silent(*_: object) -> Verdict:
         await asyncio.Event().wait()
         return Allow()
 
-    monkeypatch.setattr(module, "GUARD_SECONDS", 0.01)
-    box = Toolbox(TOOLS, ("*",), [silent])
+    box = Toolbox(TOOLS, ("*",), [silent], guard_seconds=0.01)
     verdict = await box.judge(box.check(ToolCall("1", "look", {"path": "a"})), NOTHING)
     assert isinstance(verdict, Deny)

@@ -46,11 +46,19 @@ class Checked(msgspec.Struct, frozen=True):
 class Toolbox:
     """The tools an agent may use, under the guards in force."""
 
-    def __init__(self, tools: Mapping[str, Tool], patterns: Sequence[str], guards: Sequence[Guard]) -> None:
+    def __init__(
+        self,
+        tools: Mapping[str, Tool],
+        patterns: Sequence[str],
+        guards: Sequence[Guard],
+        *,
+        guard_seconds: float = GUARD_SECONDS,
+    ) -> None:
         self._tools = {
             name: tools[name] for name in sorted(tools) if any(fnmatchcase(name, pattern) for pattern in patterns)
         }
         self._guards = tuple(guards)
+        self._guard_seconds = guard_seconds
         self.schemas: tuple[ToolSchema, ...] = tuple(tool.schema for tool in self._tools.values())
 
     def find(self, name: str) -> Tool:
@@ -77,10 +85,10 @@ class Toolbox:
     async def judge(self, checked: Checked, ctx: ToolContext) -> Verdict:
         """The strictest answer of all guards. One that raises or does not answer in time denies."""
         try:
-            async with asyncio.timeout(GUARD_SECONDS):
+            async with asyncio.timeout(self._guard_seconds):
                 return await self._strictest(checked, ctx)
         except TimeoutError:
-            return Deny(f"the guards gave no answer within {GUARD_SECONDS:g} s")
+            return Deny(f"the guards gave no answer within {self._guard_seconds:g} s")
 
     async def _strictest(self, checked: Checked, ctx: ToolContext) -> Verdict:
         verdict: Verdict = Allow()
