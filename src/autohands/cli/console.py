@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from autohands.cli import work
 from autohands.cli.approve import Asker
 from autohands.cli.fail import DENIED, DONE, INTERRUPTED
 from autohands.cli.follow import Follower, Interrupt
@@ -30,6 +31,7 @@ class Console:
         self.lines = Lines(sys.stdin.fileno())
         paper = TerminalPaper(sys.stdout, sys.stderr)
         self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper, hints=hints)
+        work.tell_log(self.screen.tell)
         for problem in hands.problems:
             self.screen.tell(f"warning: {problem}")
         self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)

@@ -80,4 +80,4 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
     made = [f"  made     {path}" for path in after if path not in before]
     changed = [f"  changed  {path}" for path in after if path in before and after[path] != before[path]]
     deleted = [f"  deleted  {path}" for path in before if path not in after]
-    return [*made, *changed, *deleted]
+    return [*made, *changed, *deleted] or ["  nothing"]

@@ -120,7 +120,7 @@ class Follower:
         for request in [each for each in questions if yes and not _touches_protected(each, record)]:
             await self._answer(request, allow=True)
             questions.remove(request)
-        if questions and not self._person:
+        if questions and record.state == "waiting" and not self._person:
             return self._leave(record.id, told)
         return await self.follow(record.id, interrupt, after=_last_seq(told), questions=questions)
 

@@ -18,6 +18,7 @@ from prompt_toolkit.history import FileHistory
 from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 
+from autohands.cli import work
 from autohands.cli.approve import QUESTION, read_answer, show_card
 from autohands.cli.fail import DONE
 from autohands.cli.follow import Follower, Interrupt
@@ -87,6 +88,7 @@ class Editor:
         prompt = self._make_prompt()
         self._paper.app = prompt.app
         self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
+        work.tell_log(self._screen.tell)
         for problem in self._hands.problems:
             self._screen.tell(f"warning: {problem}")
         async with asyncio.TaskGroup() as runs:

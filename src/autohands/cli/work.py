@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,7 @@ _STOPPING = (signal.SIGTERM, signal.SIGHUP)
 
 def run(command: Coroutine[Any, Any, T]) -> T:
     """Run a command in a loop of its own. SIGTERM and SIGHUP interrupt it in good order: its task can be resumed."""
-    _log(debug=debugging(sys.argv))
+    _log(logging.StreamHandler(), debug=debugging(sys.argv))
     return asyncio.run(_until_stopped(command))
 
 
@@ -68,12 +68,30 @@ async def _until_stopped(command: Coroutine[Any, Any, T]) -> T:
             loop.remove_signal_handler(number)
 
 
-def _log(*, debug: bool) -> None:
-    """Warnings as one line each on standard error; with `debug` everything, with tracebacks."""
-    handler = logging.StreamHandler()
+class Told(logging.Handler):
+    """Log lines among the lines of a screen."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        super().__init__()
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell it in the loop's thread."""
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._tell, self.format(record))
+
+
+def tell_log(tell: Callable[[str], None]) -> None:
+    """From now on log lines go through a screen, which knows what stands on the terminal."""
+    _log(Told(tell), debug=debugging(sys.argv))
+
+
+def _log(handler: logging.Handler, *, debug: bool) -> None:
+    """Warnings as one line each; with `debug` everything, with tracebacks."""
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: debug or _without_traceback(record))
-    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler])
+    logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler], force=True)
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

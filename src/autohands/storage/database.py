@@ -22,7 +22,7 @@ from autohands.storage.transaction import Transaction, Unit
 T = TypeVar("T")
 
 MOST_UNITS: Final = 512
-LOOK_SECONDS: Final = 0.125
+LOOK_SECONDS: Final = 0.15
 FRESH_NS: Final = 1_000_000_000
 RENEW_SECONDS: Final = 10.0
 
@@ -122,7 +122,7 @@ class Database:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While entered, what other processes commit is noticed within 125 ms."""
+        """While entered, what other processes commit is noticed within 150 ms."""
         self._watchers += 1
         if self._watchers == 1:
             self._nudge()
@@ -147,17 +147,17 @@ class Database:
     def _live(self) -> None:
         try:
             self._begin()
+            self._call(_succeed, self._opened)
+            while self._serve():
+                pass
         except AutoHandsError as error:
             self._call(_fail, self._opened, error)
         except (sqlite3.Error, OSError) as error:
             self._call(_fail, self._opened, _unopened(error, self.path))
-        else:
-            self._call(_succeed, self._opened)
-            while self._serve():
-                pass
-        if self._connection is not None:
-            self._connection.close()
-        self._call(_succeed, self._ended)
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+            self._call(_succeed, self._ended)
 
     def _begin(self) -> None:
         private_directory(self.path.parent)

@@ -36,8 +36,8 @@ async def open(path: Path) -> AsyncIterator[Store]:
         StorageUnavailable: It cannot be opened; the text has the remedy.
     """
     store = Store(path)
-    await store.start()
     try:
+        await store.start()
         yield store
     finally:
         await store.stop()

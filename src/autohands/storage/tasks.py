@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 import sqlite3
@@ -85,8 +84,10 @@ def find(connection: sqlite3.Connection, task: str) -> TaskRecord:
 
 def missing(connection: sqlite3.Connection, task: str) -> NotFound:
     """The error for a task that is not there, with the ids that look like it."""
+    from difflib import get_close_matches
+
     known = [str(near) for (near,) in connection.execute("SELECT id FROM task ORDER BY seq DESC LIMIT 200")]
-    near = difflib.get_close_matches(task, known, n=3, cutoff=0.7)
+    near = get_close_matches(task, known, n=3, cutoff=0.7)
     return NotFound(f"there is no task {task!r}", hint=f"did you mean {', '.join(near)}?" if near else None)
 
 

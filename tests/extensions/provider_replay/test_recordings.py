@@ -10,7 +10,7 @@ from autohands.protocols.errors import ProviderError
 def test_the_demo_is_shipped_with_the_files_it_works_on() -> None:
     assert "demo" in shipped_names()
     assert find("demo") == RECORDINGS / "demo" / "recording.jsonl"
-    assert (RECORDINGS / "demo" / "workspace" / "total.py").is_file()
+    assert (RECORDINGS / "demo" / "workspace" / "totals").is_file()
 
 
 @pytest.mark.parametrize("name", shipped_names())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from autohands.sdk import ToolContext, ToolError, ToolResult, tool
+from autohands.sdk import ToolContext, ToolResult, tool
 
+from .pattern import Pattern
 from .ripgrep import Search, place, switches
 
-LONGEST_PATTERN = 1_000
+MOST_PATHS = 100_000
 
 
 @tool(effect="read")
@@ -31,39 +31,30 @@ async def glob(
         no_ignore: Look at ignored files too.
         limit: How many paths to give at most.
     """
-    matches = compiled(pattern)
+    wanted = Pattern(pattern)
+    arguments = ["--files", "--null", *switches(hidden=hidden, no_ignore=no_ignore)]
+    if wanted.names:
+        arguments += ["--type=wanted", *(f"--type-add=wanted:{name}" for name in wanted.names)]
     names: list[str] = []
     async with place(ctx, path) as where:
-        search = Search(ctx, where, ["--files", "--null", *switches(hidden=hidden, no_ignore=no_ignore)], b"\0")
+        search = Search(ctx, where, arguments, b"\0")
         async for chunk in search.chunks():
             found = (os.fsdecode(name).removeprefix("./") for name in chunk.split(b"\0") if name)
-            names.extend(where.prefix + name for name in found if matches(name))
-    names.sort()
+            names.extend(name for name in found if wanted.matches(name) and (hidden or not _is_hidden(name)))
+            if len(names) > MOST_PATHS:
+                search.incomplete = True
+                break
+    names = sorted(where.prefix + name for name in names)
     shown = [ctx.workspace.shown(name) for name in names[: max(limit, 0)]]
-    truncated = len(names) > len(shown) or search.timed_out
     notes = []
     if left := len(names) - len(shown):
         notes.append(f"[{left:,} more; narrow the pattern or raise limit]")
-    if search.timed_out:
-        notes.append("[the search took too long and is incomplete; search a directory further down]")
+    if search.incomplete:
+        notes.append("[the search is incomplete: too many files or too slow; search a directory further down]")
     text = "\n".join([*shown, *notes]) or f"[no file matches {pattern}]"
-    return ToolResult(text, {"paths": shown, "total": len(names), "truncated": truncated})
+    return ToolResult(text, {"paths": shown, "total": len(names), "truncated": bool(notes)})
 
 
-def compiled(pattern: str) -> Callable[[str], bool]:
-    """What tells whether a path matches; a pattern without a slash fits at any depth.
-
-    Raises:
-        ToolError: The pattern is empty or too long.
-    """
-    from wcmatch import glob as wild
-    from wcmatch._wcparse import PatternLimitException  # of a brace with too many alternatives
-
-    if not 0 < len(pattern) <= LONGEST_PATTERN:
-        raise ToolError(f"invalid_pattern: a pattern has 1 to {LONGEST_PATTERN:,} characters")
-    flags = wild.GLOBSTAR | wild.BRACE | wild.DOTGLOB | wild.MATCHBASE | wild.FORCEUNIX
-    try:
-        matcher = wild.compile(pattern.removeprefix("./"), flags=flags)
-    except (PatternLimitException, ValueError) as error:
-        raise ToolError(f"invalid_pattern: {error}") from None
-    return matcher.match
+def _is_hidden(path: str) -> bool:
+    """Whether the file's own name is hidden: ripgrep enters no hidden directory, but a type brings up hidden files."""
+    return path[path.rfind("/") + 1] == "."

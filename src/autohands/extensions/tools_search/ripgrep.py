@@ -14,8 +14,9 @@ from autohands.protocols.process import Command, Process
 from autohands.sdk import ToolContext, ToolError
 from autohands.sdk.clip import decode
 
-LONGEST_SECONDS = 20.0
-CHUNK_BYTES = 1 << 20
+LONGEST_SECONDS = 4.5
+CHUNK_BYTES = 1 << 18
+LONGEST_LINE = 2_000
 NO_MATCH = 1
 
 
@@ -62,14 +63,14 @@ def executable() -> str:
 
 
 class Search:
-    """One run of ripgrep; `timed_out` is known at its end."""
+    """One run of ripgrep. `incomplete` is known at its end: it took too long, or was faster than we could read."""
 
     def __init__(self, ctx: ToolContext, where: Place, arguments: Sequence[str], separator: bytes = b"\n") -> None:
         self._ctx = ctx
         self._where = where
         self._arguments = arguments
         self._separator = separator
-        self.timed_out = False
+        self.incomplete = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The output in pieces that end with a separator, the last one perhaps not.
@@ -85,30 +86,31 @@ class Search:
         )
         async with self._ctx.spawn(command) as process:
             rest, said = b"", b""
-            async for data in _output(process):
+            async for data in self._output(process):
                 said = said or data[:2_000]
                 whole, found, rest = (rest + data).rpartition(self._separator)
                 if found:
                     yield whole + found
             status = await process.wait()
-            self.timed_out = status.reason == "timeout"
-            if not self.timed_out and status.code not in (0, NO_MATCH) and not _is_partial(status.code, said):
+            self.incomplete = self.incomplete or status.reason == "timeout"
+            if not self.incomplete and status.code not in (0, NO_MATCH) and not _is_partial(status.code, said):
                 raise ToolError(f"invalid_pattern: {decode(said).strip().removeprefix('rg: ') or 'ripgrep failed'}")
             if rest:
                 yield rest
+
+    async def _output(self, process: Process) -> AsyncIterator[bytes]:
+        cursor = 0
+        while not self.incomplete and await process.grown(cursor) > cursor:
+            chunk = process.read(cursor, CHUNK_BYTES)
+            cursor = chunk.next
+            self.incomplete = chunk.skipped > 0
+            if not self.incomplete:
+                yield chunk.data
 
 
 def _is_partial(code: int | None, said: bytes) -> bool:
     """Whether it found what it could, though some files could not be read: then it does not begin with its own name."""
     return code == 2 and not said.startswith(b"rg: ")
-
-
-async def _output(process: Process) -> AsyncIterator[bytes]:
-    cursor = 0
-    while await process.grown(cursor) > cursor:
-        chunk = process.read(cursor, CHUNK_BYTES)
-        cursor = chunk.next
-        yield chunk.data
 
 
 def switches(*, hidden: bool, no_ignore: bool) -> list[str]:
