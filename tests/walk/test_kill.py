@@ -52,9 +52,9 @@ def kill_at(process: subprocess.Popen[str], kind: str, number: int) -> dict[str,
     """Read events until the `number`-th of a kind, and kill the process right then."""
     assert process.stdout
     assert process.stderr
-    seen = 0
+    seen, event = 0, dict[str, Any]()
     for line in process.stdout:
-        event: dict[str, Any] = json.loads(line)
+        event = json.loads(line)
         seen += event["type"] == kind
         if seen == number:
             process.kill()

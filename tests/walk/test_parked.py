@@ -57,9 +57,8 @@ async def test_one_slot_three_deep_with_an_approval_at_the_bottom_over_a_restart
         for record in await hands.storage.tasks(states=["waiting"]):
             await hands.resume(record.id)
         await hands.decide(approval.id, allow=True)
-        async for data in hands.follow(top.id):
-            last = data
-        assert b"top says: middle says: bottom says: " in last
+        events = [data async for data in hands.follow(top.id)]
+        assert b"top says: middle says: bottom says: " in events[-1]
         tasks = await hands.storage.tasks()
         assert [task.state for task in tasks] == ["done"] * 3
         assert (workspace / "deep.txt").read_text() == "deep"

@@ -35,23 +35,26 @@ def _record(row: tuple[Any, ...]) -> SessionRecord:
     return SessionRecord(**dict(zip(_FIELDS, row, strict=True)))
 
 
-def find(connection: sqlite3.Connection, session: str, principal: str) -> SessionRecord | None:
-    """A principal's session by id or name."""
-    column = "id" if session.startswith(ID_PREFIX) else "name"
-    row = connection.execute(f"{_SELECT} WHERE s.{column} = ? AND s.principal = ?", (session, principal)).fetchone()
-    return _record(row) if row else None
-
-
 def get(connection: sqlite3.Connection, session: str, principal: str) -> SessionRecord:
     """A principal's session by id or name.
 
     Raises:
         NotFound: There is none, or it belongs to somebody else.
     """
-    record = find(connection, session, principal)
-    if record is None:
-        raise NotFound(f"there is no session {session!r}", hint="`autohands session list` shows them")
-    return record
+    row = connection.execute(
+        f"{_SELECT} WHERE s.{_column(session)} = ? AND s.principal = ?", (session, principal)
+    ).fetchone()
+    if row is None:
+        raise _missing(session)
+    return _record(row)
+
+
+def _column(session: str) -> str:
+    return "id" if session.startswith(ID_PREFIX) else "name"
+
+
+def _missing(session: str) -> NotFound:
+    return NotFound(f"there is no session {session!r}", hint="`autohands session list` shows them")
 
 
 def search(connection: sqlite3.Connection, text: str, principal: str, limit: int) -> list[SessionRecord]:
@@ -65,49 +68,49 @@ def search(connection: sqlite3.Connection, text: str, principal: str, limit: int
     return [_record(row) for row in rows]
 
 
-def enter(tx: Transaction, task: Task, place: Place | None) -> SessionRecord:
-    """The session a task belongs to, made if it is missing.
+def enter(tx: Transaction, task: Task, place: Place | None) -> tuple[str, str]:
+    """The session a task belongs to, made if it is missing: its id, and its workspace's root ('' without one).
 
     Raises:
         NotFound: An id that is not known, or somebody else's. BadRequest: That is no name.
         Conflict: The session is bound to another workspace.
     """
-    record = find(tx.connection, task.session, task.principal) if task.session else None
-    if record is None:
-        return _make(tx, task, place)
-    if place is not None and place.root != record.workspace:
-        if record.workspace:
+    name = task.session or ""
+    row = tx.connection.execute(
+        "SELECT s.id, coalesce(w.root, '') FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
+        f" WHERE s.{_column(name)} = ? AND s.principal = ?",
+        (name, task.principal),
+    ).fetchone()
+    if row is None:
+        return _make(tx, task, place), place.root if place else ""
+    session, root = row
+    if place is not None and place.root != root:
+        if root:
             raise Conflict(
-                f"session {record.name!r} works in {record.workspace}, not in {place.root}",
+                f"session {name!r} works in {root}, not in {place.root}",
                 hint="leave the workspace out, or begin another session",
             )
-        tx.connection.execute("UPDATE session SET workspace = ? WHERE id = ?", (workspaces.keep(tx, place), record.id))
-    tx.connection.execute("UPDATE session SET updated = ? WHERE id = ?", (tx.now, record.id))
-    return get(tx.connection, record.id, task.principal)
+        root = place.root
+        tx.connection.execute("UPDATE session SET workspace = ? WHERE id = ?", (workspaces.keep(tx, place), session))
+    tx.connection.execute("UPDATE session SET updated = ? WHERE id = ?", (tx.now, session))
+    return session, root
 
 
-def _make(tx: Transaction, task: Task, place: Place | None) -> SessionRecord:
+def _make(tx: Transaction, task: Task, place: Place | None) -> str:
     new = new_id("ses")
     name = task.session or new
     if name != new and name.startswith(ID_PREFIX):
-        raise NotFound(f"there is no session {name!r}", hint="`autohands session list` shows them")
+        raise _missing(name)
     if not _NAME.fullmatch(name):
         raise BadRequest(
             f"{name[:200]!r} cannot name a session", hint="use at most 128 letters, digits and the signs . _ : -"
         )
     workspace = workspaces.keep(tx, place) if place else None
     tx.connection.execute(
-        "INSERT INTO session(id, principal, name, workspace, agent, title, created, updated)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-        (new, task.principal, name, workspace, task.agent, _title(task.prompt), tx.now, tx.now),
+        "INSERT INTO session(id, principal, name, workspace, agent, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (new, task.principal, name, workspace, task.agent, tx.now, tx.now),
     )
-    return get(tx.connection, new, task.principal)
-
-
-def _title(prompt: str) -> str:
-    """What a session is called until it is renamed: how its first prompt begins."""
-    line = " ".join(prompt[: 4 * TITLE_LENGTH].split())
-    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
+    return new
 
 
 def fix_system(tx: Transaction, change: FixSystem, _task: TaskKey) -> str:
@@ -127,7 +130,7 @@ def rename(tx: Transaction, change: RenameSession) -> None:
     """
     renamed = tx.connection.execute("UPDATE session SET title = ? WHERE id = ?", (change.title, change.session))
     if renamed.rowcount == 0:
-        raise NotFound(f"there is no session {change.session!r}", hint="`autohands session list` shows them")
+        raise _missing(change.session)
 
 
 def forget(tx: Transaction, change: ForgetSession) -> None:
@@ -143,4 +146,4 @@ def forget(tx: Transaction, change: ForgetSession) -> None:
         raise Conflict(f"task {open_task[0]} of this session is {open_task[1]}", hint="cancel it first")
     tx.connection.execute("DELETE FROM job WHERE session = ?", (change.session,))
     if tx.connection.execute("DELETE FROM session WHERE id = ?", (change.session,)).rowcount == 0:
-        raise NotFound(f"there is no session {change.session!r}", hint="`autohands session list` shows them")
+        raise _missing(change.session)

@@ -132,12 +132,12 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
         return known
     task_id = _new_id(tx, task)
     root = _root(tx, task) or task_id
-    session = sessions.enter(tx, task, place)
-    stored = replace(task, id=task_id, session=session.id, workspace=session.workspace or None)
+    session, workspace = sessions.enter(tx, task, place)
+    stored = replace(task, id=task_id, session=session, workspace=workspace or None)
     _insert(tx, stored, root, body_hash)
     tx.ready = True
     record = get(tx.connection, task_id)
-    key = TaskKey(record.seq, task_id, session.id, root)
+    key = TaskKey(record.seq, task_id, session, root)
     events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
     return record
 

@@ -34,7 +34,7 @@ class Pattern:
 
     @property
     def names(self) -> list[str]:
-        """Patterns of file names that every match fits: what ripgrep can sort out itself. Empty if they are not simple."""
+        """Patterns of names that every match fits, which ripgrep can sort out itself; empty if they are not simple."""
         return sorted(self._names) if all(SIMPLE.fullmatch(name) for name in self._names) else []
 
 

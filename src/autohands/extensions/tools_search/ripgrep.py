@@ -16,8 +16,9 @@ from autohands.sdk.clip import decode
 
 LONGEST_SECONDS = 4.5
 CHUNK_BYTES = 1 << 18
-LONGEST_LINE = 2_000
-NO_MATCH = 1
+MOST_SAID = 2_000
+FAILED = 2
+COMPLAINT = b"rg: "
 
 
 class Place(Struct, frozen=True):
@@ -65,52 +66,46 @@ def executable() -> str:
 class Search:
     """One run of ripgrep. `incomplete` is known at its end: it took too long, or was faster than we could read."""
 
-    def __init__(self, ctx: ToolContext, where: Place, arguments: Sequence[str], separator: bytes = b"\n") -> None:
-        self._ctx = ctx
-        self._where = where
-        self._arguments = arguments
+    def __init__(self, process: Process, separator: bytes) -> None:
+        self._process = process
         self._separator = separator
         self.incomplete = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The output in pieces that end with a separator, the last one perhaps not.
+        """The output in pieces that end with a separator.
 
         Raises:
             ToolError: Ripgrep does not take the pattern; its own words are in the text.
         """
-        command = Command(
-            argv=(executable(), "--no-config", "--no-messages", "--color=never", *self._arguments, self._where.name),
-            cwd=self._where.fd,
-            profile="search",
-            timeout_seconds=LONGEST_SECONDS,
-        )
-        async with self._ctx.spawn(command) as process:
-            rest, said = b"", b""
-            async for data in self._output(process):
-                said = said or data[:2_000]
-                whole, found, rest = (rest + data).rpartition(self._separator)
-                if found:
-                    yield whole + found
-            status = await process.wait()
-            self.incomplete = self.incomplete or status.reason == "timeout"
-            if not self.incomplete and status.code not in (0, NO_MATCH) and not _is_partial(status.code, said):
-                raise ToolError(f"invalid_pattern: {decode(said).strip().removeprefix('rg: ') or 'ripgrep failed'}")
-            if rest:
-                yield rest
-
-    async def _output(self, process: Process) -> AsyncIterator[bytes]:
-        cursor = 0
-        while not self.incomplete and await process.grown(cursor) > cursor:
-            chunk = process.read(cursor, CHUNK_BYTES)
-            cursor = chunk.next
-            self.incomplete = chunk.skipped > 0
-            if not self.incomplete:
-                yield chunk.data
+        cursor, rest, said = 0, b"", b""
+        while await self._process.grown(cursor) > cursor:
+            chunk = self._process.read(cursor, CHUNK_BYTES)
+            if chunk.skipped:
+                self.incomplete = True
+                return
+            cursor, said = chunk.next, said or chunk.data[:MOST_SAID]
+            whole, found, rest = (rest + chunk.data).rpartition(self._separator)
+            if found:
+                yield whole + found
+        status = await self._process.wait()
+        self.incomplete = status.reason != "exited"
+        if status.code == FAILED and said.startswith(COMPLAINT):  # else it only could not read some of the files
+            raise ToolError(f"invalid_pattern: {decode(said.removeprefix(COMPLAINT)).strip()}")
 
 
-def _is_partial(code: int | None, said: bytes) -> bool:
-    """Whether it found what it could, though some files could not be read: then it does not begin with its own name."""
-    return code == 2 and not said.startswith(b"rg: ")
+@asynccontextmanager
+async def searching(
+    ctx: ToolContext, where: Place, arguments: Sequence[str], separator: bytes = b"\n"
+) -> AsyncIterator[Search]:
+    """Run ripgrep in a place for as long as the context is open; every piece of its output ends with `separator`."""
+    command = Command(
+        argv=(executable(), "--no-config", "--no-messages", "--color=never", *arguments, where.name),
+        cwd=where.fd,
+        profile="search",
+        timeout_seconds=LONGEST_SECONDS,
+    )
+    async with ctx.spawn(command) as process:
+        yield Search(process, separator)
 
 
 def switches(*, hidden: bool, no_ignore: bool) -> list[str]:

@@ -1,0 +1,93 @@
+"""Lines that ripgrep found, out of what it prints, and as they are shown."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from autohands.sdk.clip import clip_line, decode
+
+from .ripgrep import Place
+
+LONGEST_PRINTED = 2_000
+LONGEST_SHOWN = 500
+ROW = re.compile(rb"([^\0]+)\0(\d+)([:-])([^\n]*)\n")
+BINARY = re.compile(rb'[^\n]*: binary file matches \(found "\\0" byte around offset \d+\)\n')
+
+Row: TypeAlias = tuple[bytes, bytes, bytes, bytes]
+
+
+class Line(Struct, frozen=True):
+    """A line that was found, or (`match` False) one around it."""
+
+    path: str
+    number: int
+    text: str
+    match: bool
+
+
+class LineReader:
+    """Takes what ripgrep prints, in pieces that end with a line. Rows stay bytes until they are shown."""
+
+    switches = (
+        "--line-number",
+        "--no-heading",
+        "--no-context-separator",
+        f"--max-columns={LONGEST_PRINTED}",
+        "--max-columns-preview",
+    )
+
+    def __init__(self, where: Place) -> None:
+        self._where = where
+        self._rows: list[Row] = []
+        self._begun = b""
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def total(self) -> int:
+        """How many lines match, so far."""
+        return sum(sign == b":" for _, _, sign, _ in self._rows)
+
+    def feed(self, printed: bytes) -> None:
+        """Take the next piece. It may end within a path that has a line break in it."""
+        printed = self._begun + printed
+        end = printed.find(b"\n", printed.rfind(b"\0")) + 1
+        self._rows += ROW.findall(printed, 0, end)
+        self._begun = printed[end:] if b"\0" in printed else printed
+
+    def first(self, limit: int) -> list[Line]:
+        """By path, the lines up to the `limit`-th match with what stands around it: ripgrep keeps a file's in order."""
+        shown = []
+        for row in sorted(self._rows, key=itemgetter(0)):
+            limit -= row[2] == b":"
+            if limit < 0:
+                break
+            shown.append(self._line(row))
+        return shown
+
+    def _line(self, row: Row) -> Line:
+        name, number, sign, text = row
+        path = self._where.path(os.fsdecode(BINARY.sub(b"", name)))  # what it says of a binary file ends up here
+        return Line(path, int(number), clip_line(decode(text.removesuffix(b"\r")), LONGEST_SHOWN), sign == b":")
+
+
+def rendered(shown: list[Line], name_of: Callable[[str], str]) -> Iterator[str]:
+    """Lines as `path:line:text`, those around a match as `path-line-text`, `--` where lines between are left out."""
+    around = any(not line.match for line in shown)
+    before: Line | None = None
+    for path, group in groupby(shown, key=lambda line: line.path):
+        name = name_of(path)
+        for line in group:
+            if around and before and (before.path != path or line.number != before.number + 1):
+                yield "--"
+            sign = ":" if line.match else "-"
+            yield f"{name}{sign}{line.number}{sign}{line.text}"
+            before = line
