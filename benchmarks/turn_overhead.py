@@ -53,7 +53,7 @@ class Turns:
 
 def turns_measured(*, quick: bool) -> Iterator[Turns]:
     """Reads and effects: one session after another, 50 and 200 at once."""
-    alone, fifty = (10, 50) if quick else (40, 100)
+    alone, fifty = (5, 50) if quick else (40, 100)
     for kind, script, target in (("reads", "read-10", 2.0), ("effects", "effect-10", 3.0)):
         yield Turns(f"{kind}, one session after another", script, alone, 1, target)
         yield Turns(f"{kind}, 50 sessions at once", script, fifty, 50, target)
@@ -79,7 +79,7 @@ class Bench:
             for each in turns_measured(quick=self._quick):
                 yield from each.rows(Rounds.of(self._rounds, partial(each.measure, hand), partial(each.measure, ours)))
             yield self._chunks(hand, ours, "drip", 2 if self._quick else 5, 1.5)
-            yield self._chunks(hand, ours, "answer", 10 if self._quick else 20, None)
+            yield self._chunks(hand, ours, "answer", 5 if self._quick else 20, None)
             yield self._growth(hand, ours)
 
     def _chunks(self, hand: Side, ours: Side, script: str, answers: int, target: float | None) -> Row:
@@ -110,6 +110,8 @@ class Bench:
         start_hand()
         start_ours()
         for where, start in (("home exists", start_ours), ("new home", start_anew)):
+            if self._quick and start is start_anew:
+                return
             rounds = Rounds.of(self._rounds, start_hand, start)
             yield rounds.row(f"ms from start to first answer, {where}", lambda answer: answer["wall"] * 1e3, 1.4)
             yield rounds.row(f"CPU ms of the whole process, {where}", lambda answer: answer["cpu"] * 1e3, 1.4)
@@ -121,11 +123,11 @@ class Bench:
             with tempfile.TemporaryDirectory(dir=self._folder) as home, self._side(name, Path(home)) as process:
                 return process.call("memory", script=f"hold-{turns}", before=50, count=200)
 
-        for what, turns in (("in its first turn", 0), ("after ten turns", 10)):
+        for what, turns, target in (("in its first turn", 0, LIVE_KIB), ("after ten turns", 10, None)):
             rounds = Rounds.of(
-                min(self._rounds, 3), partial(measure, "hand", turns), partial(measure, "autohands", turns)
+                1 if self._quick else 3, partial(measure, "hand", turns), partial(measure, "autohands", turns)
             )
-            yield rounds.row(f"KiB a live session, {what}", lambda answer: answer["kib"], LIVE_KIB, absolute=True)
+            yield rounds.row(f"KiB a live session, {what}", lambda answer: answer["kib"], target, absolute=True)
 
     def profile(self, path: Path) -> None:
         """Print where AutoHands' event loop spends its time: effects, 200 sessions at once."""

@@ -117,7 +117,9 @@ class Hands:
         """Accept a task; it is durable when this returns. Raises `BadRequest`, `Conflict`."""
         workspace = task.workspace or await self._workspace_of(task.session)
         queue = self._parts.queue if task.queue == "default" else task.queue
-        return await self._parts.bridge.submit(msgspec.structs.replace(task, workspace=workspace, queue=queue))
+        agent = task.agent or self.config.agent
+        filled = msgspec.structs.replace(task, agent=agent, workspace=workspace, queue=queue)
+        return await self._parts.bridge.submit(filled)
 
     async def _workspace_of(self, session: str | None) -> str | None:
         """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
@@ -333,12 +335,14 @@ def _settings(loaded: Loaded) -> Settings:
     limits, budget = loaded.config.limits, loaded.config.budget
     return Settings(
         model=loaded.config.model,
+        agent=loaded.config.agent,
         turns=limits.turns,
         time_seconds=limits.time_seconds,
         parallel=limits.parallel,
         output_bytes=limits.output_bytes,
         run_cap=budget.run_micro_usd,
         day_cap=budget.day_micro_usd,
+        month_cap=budget.month_micro_usd,
         approval_seconds=loaded.config.policy.approval_seconds,
     )
 

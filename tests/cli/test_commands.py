@@ -11,6 +11,8 @@ from autohands.testing.script import call, say
 from autohands.testing.vendors import FakeVendors
 from cli.command import Done, run
 
+pytestmark = pytest.mark.slow
+
 MODEL = ("--model", "openai/gpt-4o")
 TOOLS = {"read_file", "write_file", "edit_file", "list_directory", "create_directory", "delete_file", "move_file"}
 

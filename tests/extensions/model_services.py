@@ -24,7 +24,7 @@ MODELS = {"chat": "gpt-4.1", "responses": "gpt-5.4", "messages": "claude-sonnet-
 APIS = tuple(MODELS)
 
 PATIENT = Account()
-QUICK = Account(first_byte_seconds=0.8, idle_seconds=0.8, total_seconds=20.0)
+QUICK = Account(first_byte_seconds=1.5, idle_seconds=1.2, total_seconds=30.0)
 
 
 async def no_blob(ref: BlobRef) -> bytes:

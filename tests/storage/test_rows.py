@@ -63,6 +63,20 @@ async def test_an_id_is_taken_once(store: Store) -> None:
         await submit(store, id="task_mine")
 
 
+async def test_who_serves_a_task_is_no_part_of_the_request(store: Store) -> None:
+    first = await submit(store, idempotency_key="k", queue="one")
+    assert (await submit(store, idempotency_key="k", queue="two")).id == first.id
+
+
+@pytest.mark.parametrize(
+    ("prompt", "title"), [("List\n the  files", "List the files"), ("x" * 500, "x" * 59 + "…"), ("é" * 60, "é" * 60)]
+)
+async def test_a_session_is_called_after_its_first_prompt(store: Store, prompt: str, title: str) -> None:
+    record = await submit(store, prompt, session="s")
+    await submit(store, "something else", session="s")
+    assert (await store.session(record.session)).title == title
+
+
 async def test_a_session_works_in_one_workspace(store: Store, tmp_path: Path) -> None:
     one, two, link = tmp_path / "one", tmp_path / "two", tmp_path / "link"
     one.mkdir()

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from cli.command import run
+
+pytestmark = pytest.mark.slow
 
 
 async def test_the_demo_makes_real_files_and_names_its_model_a_replay(home: Path, tmp_path: Path) -> None:

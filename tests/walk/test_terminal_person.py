@@ -12,6 +12,8 @@ from autohands.testing.vendors import FakeVendors
 from cli.command import environment, run
 from cli.terminal import Terminal, autohands
 
+pytestmark = pytest.mark.slow
+
 MODEL = ("--model", "openai/gpt-4o")
 WRITE = call("write_file", says="I write it.", path="hello.txt", content="hello\n")
 SLOWLY = Turn(text="one two three four five six seven eight nine ten " * 10, pause_seconds=0.15)

@@ -10,6 +10,8 @@ from autohands.testing.script import Turn, call, say
 from autohands.testing.vendors import FakeVendors
 from cli.command import ended, run, start, until
 
+pytestmark = pytest.mark.slow
+
 OPENAI, ANTHROPIC = "openai/gpt-4o", "anthropic/claude-sonnet-4-5"
 WORK = [
     call("write_file", says="I write it.", path="a/hello.txt", content="hello\n"),

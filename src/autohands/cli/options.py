@@ -58,7 +58,7 @@ def everywhere(command: F) -> F:
 
 
 def work(command: F) -> F:
-    """What a request may be given: --model, --agent, --session and the rest of DESIGN.md section 14."""
+    """What a request may be given: --model, --agent, --session and the rest."""
     for option in (
         click.option("--record", type=_FILE, metavar="FILE", help="Record the model's part, to be replayed."),
         click.option("--budget", type=float, metavar="USD", callback=_budget, help="Stop before this is spent."),

@@ -80,7 +80,7 @@ class Policy(Struct, frozen=True, kw_only=True):
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How long things are kept; blobs stay as long as something refers to them."""
+    """How long things are kept; blobs stay as long as something refers to them. Not read yet."""
 
     sessions_days: Annotated[Count, Meta(description="Days since a session was last used.")] = 90
     sessions: Annotated[Count, Meta(description="How many sessions; the least recently used go first.")] = 10_000
@@ -92,7 +92,7 @@ class Storage(Struct, frozen=True, kw_only=True):
 
 
 class Server(Struct, frozen=True, kw_only=True):
-    """Where `autohands serve` listens."""
+    """Where `autohands serve` listens. Not read yet."""
 
     host: Annotated[str, Meta(description="The address; 127.0.0.1 is this machine alone.")] = "127.0.0.1"
     port: Annotated[Annotated[int, Meta(ge=0, le=65_535)], Meta(description="The port; 0 takes a free one.")] = 8080
@@ -123,7 +123,7 @@ class AgentEntry(Struct, frozen=True, kw_only=True):
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
-    """A task at set times."""
+    """A task at set times. Not read yet."""
 
     schedule: Annotated[str, Meta(description="When: a cron expression.", examples=["0 7 * * 1-5"])]
     prompt: Annotated[str, Meta(description="What to do.", examples=["What is on my list today?"])]
@@ -135,7 +135,7 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 class Skills(Struct, frozen=True, kw_only=True):
-    """Where skills are found."""
+    """Where skills are found. Not read yet."""
 
     paths: Annotated[
         tuple[str, ...], Meta(description="Folders of skills besides the state directory's own `skills`.")

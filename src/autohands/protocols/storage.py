@@ -207,6 +207,7 @@ class Reserve(Struct, frozen=True, kw_only=True):
     micro_usd: int
     run_cap: int | None
     day_cap: int | None
+    month_cap: int | None = None
 
 
 class Settle(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ PRIORITIES: dict[str, int] = {"low": -10, "normal": 0, "high": 10, "urgent": 60}
 class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request for work, as it is submitted.
 
-    `session` is a name (the same name continues the same conversation) or an id; without one a new session is made.
+    Without `agent` the configured one works, else `general`. `session` is a name (the same name continues the same conversation) or an id; without one a new session is made.
     `priority` is a name of `PRIORITIES` or an integer from -60 to 60, one step being worth a minute of waiting.
     `not_before` and `deadline` are UTC ms. `consent` says what becomes of a call that needs a person: `ask` one,
     `workspace` allows effects inside the workspace, `deny` when nobody is there. Money is integer micro-USD.
@@ -28,7 +28,7 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     prompt: str = ""
     payload: dict[str, Any] | None = None
     kind: str = "agent"
-    agent: str = "general"
+    agent: str = ""
     model: str | None = None
     session: str | None = None
     workspace: str | None = None

@@ -23,6 +23,7 @@ class Caps(Struct, frozen=True):
 
     run: int | None = None
     day: int | None = None
+    month: int | None = None
 
 
 def cost(model: ModelInfo, usage: Usage) -> int:
@@ -68,17 +69,16 @@ class Purse:
         amount = cost(self._model, usage)
         self._calls += 1
         key = f"{self._lease.record.id}:{self._lease.attempt}:{self.turn}:{self._calls}"
-        changes = [
-            *self.take_pending(),
-            Reserve(key=key, micro_usd=amount, run_cap=self._caps.run, day_cap=self._caps.day),
-        ]
+        caps = self._caps
+        reserve = Reserve(key=key, micro_usd=amount, run_cap=caps.run, day_cap=caps.day, month_cap=caps.month)
+        changes = [*self.take_pending(), reserve]
         granted = (await self._lease.commit(*changes))[-1]
         if not granted:
             raise ProviderError(
                 f"the budget does not allow this call of up to {amount / 1e6:.4f} USD; "
                 f"{self.spent / 1e6:.4f} USD are spent",
                 kind="budget",
-                hint="raise --budget or [budget] run and day",
+                hint="raise --budget, or [budget] run, day and month",
             )
         self._lease.emit(BudgetReserved(turn=self.turn, micro_usd=amount))
         return key

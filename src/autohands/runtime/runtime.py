@@ -19,7 +19,7 @@ from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiti
 from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
-from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
+from autohands.protocols.storage import Finish, FixSystem, Lease, Park, Step, Storage
 from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
@@ -57,12 +57,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What the configuration says about runs. Money is in micro-USD."""
 
     model: str | None = None
+    agent: str = "general"
     turns: int = 100
     time_seconds: float | None = None
     parallel: int = 8
     output_bytes: int = 32_768
     run_cap: int | None = 5_000_000
     day_cap: int | None = 20_000_000
+    month_cap: int | None = None
     approval_seconds: float = 24 * 3600.0
 
 
@@ -91,9 +93,11 @@ class AgentRuntime:
             CancelledError: The task was cancelled or the program stops; the engine knows which.
             StorageUnavailable: Nothing can be recorded.
         """
-        clean = False
+        clean, run = False, None
         try:
-            clean = await self._run(lease)
+            session = await self._sessions.open(lease.record.session, lease.record.id, lease.record.task.principal)
+            run = await self._prepare(lease, session)
+            clean = await self._run(run, session, lease.record.id)
         except Parked as parked:
             await self._park(lease, parked)
         except Fenced:
@@ -102,18 +106,16 @@ class AgentRuntime:
             raise
         except AutoHandsError as error:
             reason = _REASONS.get(error.kind, "failed") if isinstance(error, ProviderError) else "failed"
-            await _fail(lease, reason, error.text if error.hint is None else f"{error.text} ({error.hint})")
+            await _fail(lease, run, reason, error.text if error.hint is None else f"{error.text} ({error.hint})")
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
-            await _fail(lease, "failed", f"{type(error).__name__}: {error}")
+            await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
         finally:
             if not clean:
                 self._sessions.forget(lease.record.session)
 
-    async def _run(self, lease: Lease) -> bool:
-        record = lease.record
-        session = await self._sessions.open(record.session, record.id, record.task.principal)
-        run = await self._prepare(lease, session)
+    async def _run(self, run: Run, session: Session, task: str) -> bool:
+        """Run the loop to its end, within the time there is. Whether the session's history is what is recorded."""
         limit = asyncio.timeout(run.remaining_seconds)
         try:
             async with limit:
@@ -122,13 +124,13 @@ class AgentRuntime:
             if not limit.expired():
                 raise
             ended = await run.end("time_limit", error=LIMIT_TEXTS["time_limit"])
-        self._sessions.close(session, record.id)
+        self._sessions.close(session, task)
         return ended.reason == "done"
 
     async def _prepare(self, lease: Lease, session: Session) -> Run:
         """Names → objects: agent, provider, toolbox, context, budget."""
         task, generation = lease.record.task, self._generation()
-        agent = generation.agents.get(task.agent)
+        agent = generation.agents.get(task.agent or self._settings.agent)
         choice = choose_model((task.model, agent.model, self._settings.model), generation.providers)
         provider, model = choice.provider, choice.provider.describe(choice.model)
         if task.record:
@@ -249,7 +251,7 @@ class AgentRuntime:
 
     def _caps(self, task: Task) -> Caps:
         run = self._settings.run_cap if task.budget_micro_usd is None else task.budget_micro_usd
-        return Caps(run, self._settings.day_cap)
+        return Caps(run, self._settings.day_cap, self._settings.month_cap)
 
     async def _spent(self, lease: Lease) -> int:
         fresh = lease.attempt == 1 and lease.record.task.parent is None
@@ -283,10 +285,13 @@ async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, An
     raise Parked(Wait(kind if name else "signal", name or key))
 
 
-async def _fail(lease: Lease, reason: Reason, error: str) -> None:
-    finish: Change = Finish(state=end_state(reason), reason=reason, error=error)
+async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> None:
+    """End the task; what its run has still to settle is settled with it."""
     try:
-        await lease.commit(finish)
+        if run is not None:
+            await run.end(reason, error=error)
+        else:
+            await lease.commit(Finish(state=end_state(reason), reason=reason, error=error))
     except Fenced:
         logger.warning("task %s runs elsewhere now", lease.record.id)
 

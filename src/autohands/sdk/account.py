@@ -62,7 +62,7 @@ def check_key(provider: str, account: Account) -> None:
     """
     name = key_name(provider)
     if account.api_key is None and account.base_url is None:
-        hint = f"set {name}, or api_key under [providers.{provider}] in the configuration"
+        hint = f"set {name}, or its api_key in the configuration (`autohands config path` says where)"
         raise ProviderError(f"{provider}: there is no API key", kind="auth", hint=hint)
     if account.api_key is not None and not (account.api_key.isascii() and account.api_key.isprintable()):
         raise ProviderError(

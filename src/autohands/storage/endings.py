@@ -59,7 +59,7 @@ def promote(tx: Transaction, session: str) -> None:
         return
     promoted = tx.connection.execute(
         "UPDATE task SET status = 'ready', updated = ? WHERE seq ="
-        " (SELECT seq FROM task WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1)",
+        " (SELECT seq FROM task INDEXED BY task_blocked WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1)",
         (tx.now, session),
     )
     if promoted.rowcount:

@@ -28,12 +28,14 @@ def day_of(at: int) -> str:
 
 
 def reserve(tx: Transaction, change: Reserve, task: TaskKey) -> bool:
-    """Put an amount aside, if the caps of the root task and of the day allow it."""
+    """Put an amount aside, if the caps of the root task, of the day and of the month allow it."""
     day = day_of(tx.now)
     run_total, day_total = tx.connection.execute(_OF_TWO, (f"root:{task.root}", f"day:{day}")).fetchone()
     for total, cap in ((run_total, change.run_cap), (day_total, change.day_cap)):
         if cap is not None and total + change.micro_usd > cap:
             return False
+    if change.month_cap is not None and _month(tx.connection, day) + change.micro_usd > change.month_cap:
+        return False
     tx.connection.execute(
         "INSERT INTO ledger(key, task, root, day, reserved, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
         (change.key, task.seq, task.root, day, change.micro_usd, tx.now, tx.now),
@@ -77,6 +79,15 @@ def spent(connection: sqlite3.Connection, task: str | None, now: int) -> int:
         return _purse(connection, f"day:{day_of(now)}")
     row = connection.execute("SELECT root FROM task WHERE id = ?", (task,)).fetchone()
     return _purse(connection, f"root:{row[0]}") if row else 0
+
+
+def _month(connection: sqlite3.Connection, day: str) -> int:
+    """What was spent and put aside in the month of a day."""
+    month = day[:7]
+    row = connection.execute(
+        "SELECT total(micro_usd) FROM purse WHERE key BETWEEN ? AND ?", (f"day:{month}-01", f"day:{month}-31")
+    ).fetchone()
+    return int(row[0])
 
 
 def _purse(connection: sqlite3.Connection, key: str) -> int:

@@ -107,10 +107,17 @@ def _make(tx: Transaction, task: Task, place: Place | None) -> str:
         )
     workspace = workspaces.keep(tx, place) if place else None
     tx.connection.execute(
-        "INSERT INTO session(id, principal, name, workspace, agent, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
-        (new, task.principal, name, workspace, task.agent, tx.now, tx.now),
+        "INSERT INTO session(id, principal, name, workspace, agent, title, created, updated)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        (new, task.principal, name, workspace, task.agent, _title(task.prompt), tx.now, tx.now),
     )
     return new
+
+
+def _title(prompt: str) -> str:
+    """What a session is called until it is renamed: how its first prompt begins."""
+    line = " ".join(prompt[: 4 * TITLE_LENGTH].split())
+    return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
 
 
 def fix_system(tx: Transaction, change: FixSystem, _task: TaskKey) -> str:

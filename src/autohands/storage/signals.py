@@ -44,7 +44,9 @@ def signal(tx: Transaction, change: Signal) -> None:
 def speak(tx: Transaction, change: Speak) -> str | None:
     """Leave words for the running or waiting head of a session; its id, or None if there is none."""
     row = tx.connection.execute(
-        "SELECT seq, id FROM task WHERE session = ? AND status IN('running', 'waiting')", (change.session,)
+        "SELECT seq, id FROM task INDEXED BY task_head WHERE session = ?"
+        " AND status IN('ready', 'running', 'waiting', 'paused') AND status IN('running', 'waiting')",
+        (change.session,),
     ).fetchone()
     if row is None:
         return None

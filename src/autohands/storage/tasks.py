@@ -172,18 +172,6 @@ def _insert(tx: Transaction, task: Task, root: str, body_hash: bytes) -> None:
     )
 
 
-def move(tx: Transaction, task: TaskKey, queue: str | None, consent: Consent | None) -> None:
-    """Put a task into another queue, and let another answer stand for what needs a person."""
-    (request,) = tx.connection.execute("SELECT request FROM task WHERE seq = ?", (task.seq,)).fetchone()
-    before = _task.decode(request)
-    after = replace(before, queue=queue or before.queue, consent=consent or before.consent)
-    tx.connection.execute(
-        "UPDATE task SET queue = ?, request = ?, updated = ? WHERE seq = ?",
-        (after.queue, _encode(after), tx.now, task.seq),
-    )
-    tx.ready = True
-
-
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
     row = tx.connection.execute(
         "SELECT id, body_hash FROM task WHERE principal = ? AND source = ? AND idempotency_key = ?",

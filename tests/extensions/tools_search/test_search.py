@@ -80,7 +80,7 @@ async def test_glob_searches_beneath_a_path_and_names_from_the_root(search: Sear
     assert ((await search("glob", pattern="er/*.py", path="src/deep")).data or {})["paths"] == ["src/deep/er/util.py"]
 
 
-@pytest.mark.parametrize("pattern", ["", "{1..999999999}"])
+@pytest.mark.parametrize("pattern", ["", "x" * 1_001, "{a,b}" * 20, "[z-a]"])
 async def test_glob_refuses_what_is_no_pattern(search: Searching, pattern: str) -> None:
     result = await search("glob", pattern=pattern)
     assert result.failed
@@ -137,6 +137,30 @@ async def test_fs10_names_with_line_breaks_are_shown_escaped(search: Searching, 
     (workspace / "a\nb.txt").write_text("odd name\n")
     assert ((await search("glob", pattern="a*b.txt")).data or {})["paths"] == ["a\\x0ab.txt"]
     assert ((await search("grep", pattern="odd name", output="files")).data or {})["paths"] == ["a\\x0ab.txt"]
+
+
+async def test_fs10_a_line_in_a_file_with_a_line_break_in_its_name(search: Searching, workspace: Path) -> None:
+    (workspace / "a\n--\nb.txt").write_text("odd name\nafter\n")
+    (workspace / "binary.dat").write_bytes(b"odd name\n" * 20_000 + b"\0")
+    found = await search.matches(pattern="odd name", glob="*.txt", context=1)
+    assert found == [("a\\x0a--\\x0ab.txt", 1, "odd name")]
+    assert {path for path, _, _ in await search.matches(pattern="odd name", limit=100_000)} >= {"a\\x0a--\\x0ab.txt"}
+
+
+async def test_fs09_long_lines_and_what_is_no_text_are_cut_and_fit_into_json(
+    search: Searching, workspace: Path
+) -> None:
+    (workspace / "long.txt").write_bytes(b"needle \xff\r\n" + b"y" * 5_000_000 + b"needle" + b"y" * 5_000_000 + b"\n")
+    (_, _, first), (_, _, second) = await search.matches(pattern="needle", path="long.txt")
+    assert first == r"needle \xff"
+    assert len(second) < 600
+
+
+async def test_fs16_a_search_ends_at_a_number_of_finds(search: Searching, workspace: Path) -> None:
+    (workspace / "many.txt").write_text("needle\n" * 50_000)
+    result = await search("grep", pattern="needle", limit=10)
+    assert "incomplete" in result.text
+    assert (result.data or {})["truncated"]
 
 
 async def test_fs16_symlink_loops_and_unreadable_directories_do_not_end_a_search(

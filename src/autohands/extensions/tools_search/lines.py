@@ -18,7 +18,8 @@ from .ripgrep import Place
 LONGEST_PRINTED = 2_000
 LONGEST_SHOWN = 500
 ROW = re.compile(rb"([^\0]+)\0(\d+)([:-])([^\n]*)\n")
-BINARY = re.compile(rb'[^\n]*: binary file matches \(found "\\0" byte around offset \d+\)\n')
+BINARY = b": binary file matches (found "
+BINARY_ROW = re.compile(rb"^[^\0\n]*" + re.escape(BINARY) + rb"[^\0\n]*\n", re.MULTILINE)
 
 Row: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 
@@ -59,6 +60,8 @@ class LineReader:
     def feed(self, printed: bytes) -> None:
         """Take the next piece. It may end within a path that has a line break in it."""
         printed = self._begun + printed
+        if BINARY in printed:
+            printed = BINARY_ROW.sub(b"", printed)
         end = printed.find(b"\n", printed.rfind(b"\0")) + 1
         self._rows += ROW.findall(printed, 0, end)
         self._begun = printed[end:] if b"\0" in printed else printed
@@ -75,8 +78,8 @@ class LineReader:
 
     def _line(self, row: Row) -> Line:
         name, number, sign, text = row
-        path = self._where.path(os.fsdecode(BINARY.sub(b"", name)))  # what it says of a binary file ends up here
-        return Line(path, int(number), clip_line(decode(text.removesuffix(b"\r")), LONGEST_SHOWN), sign == b":")
+        shown = clip_line(decode(text.removesuffix(b"\r")), LONGEST_SHOWN)
+        return Line(self._where.path(os.fsdecode(name)), int(number), shown, sign == b":")
 
 
 def rendered(shown: list[Line], name_of: Callable[[str], str]) -> Iterator[str]:
