@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from autohands import storage
-from autohands.protocols.errors import Conflict, Fenced, NotFound
+from autohands.protocols.errors import Conflict, Fenced, NotFound, StorageUnavailable
 from autohands.protocols.events import TurnStarted
 from autohands.protocols.storage import Cancel, Finish, Lease, Park, RecordStep, Redo, Speak, Step
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store
+from autohands.storage.transaction import Transaction
 from storage.stores import PATIENCE_SECONDS, leased, serving, soon, submit, tables
 
 DONE = Finish(state="done", reason="done", text="ok")
@@ -270,6 +271,55 @@ async def test_a_task_that_comes_back_to_its_old_executor_runs_once_there(store:
         await ended(store, record.id)
     assert stopped == ["lost"]
     assert (await store.task(record.id)).text == "ok"
+
+
+async def test_cr12_serving_outlives_a_database_that_is_away(path: Path) -> None:
+    away, attempts = asyncio.Event(), list[int]()
+
+    def break_connection(tx: Transaction) -> None:
+        tx.connection.execute("PRAGMA query_only = ON")
+        tx.connection.execute("DELETE FROM meta")
+
+    async def handler(lease: Lease) -> None:
+        attempts.append(lease.attempt)
+        if lease.attempt == 1:
+            await away.wait()
+            lease.emit(TurnStarted(turn=1))
+        await lease.commit(DONE)
+
+    async with storage.open(path) as store:
+        record = await submit(store)
+        async with serving(store, handler):
+
+            async def running() -> bool:
+                return bool(attempts)
+
+            await soon(running)
+            path.rename(path.with_name("moved"))
+            with pytest.raises(StorageUnavailable):
+                await store._database.write(break_connection)
+            away.set()
+            with pytest.raises(StorageUnavailable):
+                await submit(store)
+            store.engine.wake()
+            with pytest.raises(StorageUnavailable):
+                await submit(store)
+            path.with_name("moved").rename(path)
+            await ended(store, record.id)
+        assert attempts == [1, 2]
+        types = [json.loads(line)["type"] for line in await store.journal.events(record.id)]
+        assert types == ["task.queued", "turn.started", "task.waiting", "run.finished"]
+
+
+async def test_a_handler_that_cancels_itself_fails_its_task(store: Store) -> None:
+    record = await submit(store)
+
+    async def handler(lease: Lease) -> None:
+        raise asyncio.CancelledError
+
+    async with serving(store, handler):
+        await ended(store, record.id)
+    assert (await store.task(record.id)).error == "the handler cancelled itself"
 
 
 async def test_serving_leaves_no_trace(path: Path) -> None:

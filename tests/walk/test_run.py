@@ -343,3 +343,28 @@ async def test_messages_keep_their_shape(opened: Open) -> None:
         roles = [message.role for message in model.requests[1].messages]
         assert roles == ["user", "assistant", "tool"]
         assert all(isinstance(message, Message) for message in model.requests[1].messages)
+
+
+async def test_fs12_a_protected_path_asks_the_person_who_is_there_even_with_yes(opened: Open, workspace: Path) -> None:
+    async with opened(call("write_file", path=".env", content="x"), "Done.") as (hands, _):
+        record = await hands.submit(Task(prompt="Write", consent="workspace", attended=True))
+        async for data in hands.follow(record.id):
+            if b'"approval.requested"' in data:
+                (asked,) = await hands.storage.approvals()
+                await hands.decide(asked.id, allow=True)
+    assert (workspace / ".env").read_text() == "x"
+
+
+async def test_what_was_spent_before_a_wait_is_booked(home: Path, workspace: Path) -> None:
+    dear = ModelInfo(name="dear", output_tokens=1000, input_price=1_000_000, output_price=10_000_000)
+    turn = Turn(calls=(ScriptedCall("write_file", {"path": "a", "content": "x"}),), usage=Usage(input=1000, output=10))
+    async with autohands.open(home, workspace) as hands:
+        model = Scripted(turn, Turn(text="Done.", usage=Usage(input=1000, output=10)), model=dear)
+        hands.kernel.registries.providers.add("test", ("scripted", model))
+        async for event in hands.run("Go", model="scripted/dear"):
+            if isinstance(event, TaskWaiting):
+                assert await hands.storage.spent() == 1_100
+                (asked,) = await hands.storage.approvals()
+                await hands.decide(asked.id, allow=True)
+            if isinstance(event, RunFinished):
+                assert event.micro_usd == 2_200

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from autohands.cli import work
 from autohands.cli.approve import Asker
 from autohands.cli.fail import DENIED, DONE, INTERRUPTED
@@ -47,7 +49,7 @@ class Console:
         """Submit a task and follow it; the exit status it means. `accepted` is told of it first."""
         interrupt = Interrupt()
         with interrupt.armed():
-            record = await self._hands.submit(task)
+            record = await self._hands.submit(replace(task, attended=self.attended))
             accepted(record)
             return await self._follower.follow(record.id, interrupt)
 

@@ -19,10 +19,11 @@ PRIORITIES: dict[str, int] = {"low": -10, "normal": 0, "high": 10, "urgent": 60}
 class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A request for work, as it is submitted.
 
-    Without `agent` the configured one works, else `general`. `session` is a name (the same name continues the same conversation) or an id; without one a new session is made.
-    `priority` is a name of `PRIORITIES` or an integer from -60 to 60, one step being worth a minute of waiting.
-    `not_before` and `deadline` are UTC ms. `consent` says what becomes of a call that needs a person: `ask` one,
-    `workspace` allows effects inside the workspace, `deny` when nobody is there. Money is integer micro-USD.
+    Without `agent` the configured one works. `session` is a name (the same name continues the same conversation) or an
+    id; without one a new session is made. `priority` is a name of `PRIORITIES` or an integer from -60 to 60, one step
+    being worth a minute of waiting. `not_before` and `deadline` are UTC ms. `consent` says what becomes of a call that
+    needs a person: `ask` one, `workspace` allows effects inside the workspace, `deny`; where a person is there
+    (`attended`) what `workspace` does not cover is asked. Money is integer micro-USD.
     """
 
     prompt: str = ""
@@ -44,6 +45,7 @@ class Task(Struct, frozen=True, kw_only=True, omit_defaults=True):
     principal: str = "owner"
     labels: Labels = Labels()
     consent: Consent = "ask"
+    attended: bool = False
     max_turns: int | None = None
     max_attempts: int = 5
     budget_micro_usd: int | None = None

@@ -11,7 +11,6 @@ from autohands.protocols.errors import ToolError
 from autohands.protocols.events import ApprovalRequested
 from autohands.protocols.guard import Ask
 from autohands.protocols.storage import ApprovalRecord, AskApproval, Lease
-from autohands.protocols.task import Consent
 from autohands.sdk.identity import new_id, now_ms
 
 if TYPE_CHECKING:
@@ -31,9 +30,9 @@ class Answer(msgspec.Struct, frozen=True):
 class Approvals:
     """The approvals of one task. Each is bound to the bytes of one call, is used once and survives a restart."""
 
-    def __init__(self, lease: Lease, consent: Consent, known: list[ApprovalRecord], expire_seconds: float) -> None:
+    def __init__(self, lease: Lease, known: list[ApprovalRecord], expire_seconds: float) -> None:
         self._lease = lease
-        self._consent = consent
+        self._task = lease.record.task
         self._known = {(record.turn, record.index): record for record in known}
         self._expire_seconds = expire_seconds
 
@@ -41,9 +40,9 @@ class Approvals:
         """The answer that stands, or the wait for one."""
         if record := self._known.get((turn, index)):
             return _read(record, checked.digest)
-        if self._consent == "workspace" and not ask.protected:
+        if self._task.consent == "workspace" and not ask.protected:
             return Answer(allowed=True)
-        if self._consent != "ask":
+        if self._task.consent != "ask" and not (self._task.consent == "workspace" and self._task.attended):
             return Answer(allowed=False, reason=NOBODY.format(reason=ask.reason))
         return await self._request(turn, index, checked, ask, ctx)
 

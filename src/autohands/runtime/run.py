@@ -218,8 +218,12 @@ class Run:
         await self._commit(Finish(state=end_state(reason), reason=reason, text=text, error=error))
         return Ended(reason, text)
 
+    def take_pending(self) -> list[Change]:
+        """What waits for the next barrier, for who makes it."""
+        return self._parts.purse.take_pending()
+
     async def _commit(self, finish: Change) -> bool:
-        return bool((await self._parts.lease.commit(*self._parts.purse.take_pending(), finish))[-1])
+        return bool((await self._parts.lease.commit(*self.take_pending(), finish))[-1])
 
 
 LIMIT_TEXTS: dict[str, str] = {

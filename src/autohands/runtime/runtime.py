@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiti
 from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
-from autohands.protocols.storage import Finish, FixSystem, Lease, Park, Step, Storage
+from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
 from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
@@ -99,7 +100,10 @@ class AgentRuntime:
             run = await self._prepare(lease, session)
             clean = await self._run(run, session, lease.record.id)
         except Parked as parked:
-            await self._park(lease, parked)
+            await _park(lease, run, parked)
+        except asyncio.CancelledError:
+            await _settle(lease, run)
+            raise
         except Fenced:
             logger.warning("task %s runs elsewhere now", lease.record.id)
         except StorageUnavailable:
@@ -259,13 +263,7 @@ class AgentRuntime:
 
     async def _approvals(self, lease: Lease) -> Approvals:
         known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
-        return Approvals(lease, lease.record.task.consent, known, self._settings.approval_seconds)
-
-    async def _park(self, lease: Lease, parked: Parked) -> None:
-        waits = tuple(f"{wait.kind}:{wait.key}" for wait in parked.waits)
-        until = min((wait.until for wait in parked.waits if wait.until is not None), default=None)
-        reason = parked.waits[0].kind
-        await lease.commit(Park(reason=reason, waits=waits, until=until), event=TaskWaiting(reason=reason, waits=waits))
+        return Approvals(lease, known, self._settings.approval_seconds)
 
 
 async def _nothing_to_wait_for(key: str) -> dict[str, Any]:
@@ -283,6 +281,25 @@ async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, An
         return signals[key]
     kind, _, name = key.partition(":")
     raise Parked(Wait(kind if name else "signal", name or key))
+
+
+async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
+    waits = tuple(f"{wait.kind}:{wait.key}" for wait in parked.waits)
+    until = min((wait.until for wait in parked.waits if wait.until is not None), default=None)
+    reason = parked.waits[0].kind
+    park = Park(reason=reason, waits=waits, until=until)
+    await lease.commit(*_pending(run), park, event=TaskWaiting(reason=reason, waits=waits))
+
+
+async def _settle(lease: Lease, run: Run | None) -> None:
+    """What is known to have been spent is booked, whatever stops the run."""
+    if pending := _pending(run):
+        with contextlib.suppress(AutoHandsError):
+            await lease.commit(*pending)
+
+
+def _pending(run: Run | None) -> list[Change]:
+    return run.take_pending() if run is not None else []
 
 
 async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> None:

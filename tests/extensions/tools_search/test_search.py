@@ -141,7 +141,7 @@ async def test_fs10_names_with_line_breaks_are_shown_escaped(search: Searching, 
 
 async def test_fs10_a_line_in_a_file_with_a_line_break_in_its_name(search: Searching, workspace: Path) -> None:
     (workspace / "a\n--\nb.txt").write_text("odd name\nafter\n")
-    (workspace / "binary.dat").write_bytes(b"odd name\n" * 20_000 + b"\0")
+    (workspace / "binary.dat").write_bytes(b"odd name\n" * 10_000 + b"\0")
     found = await search.matches(pattern="odd name", glob="*.txt", context=1)
     assert found == [("a\\x0a--\\x0ab.txt", 1, "odd name")]
     assert {path for path, _, _ in await search.matches(pattern="odd name", limit=100_000)} >= {"a\\x0a--\\x0ab.txt"}

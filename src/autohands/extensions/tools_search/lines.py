@@ -18,7 +18,7 @@ from .ripgrep import Place
 LONGEST_PRINTED = 2_000
 LONGEST_SHOWN = 500
 ROW = re.compile(rb"([^\0]+)\0(\d+)([:-])([^\n]*)\n")
-BINARY = b": binary file matches (found "
+BINARY = b'(found "\\0" byte around offset '
 BINARY_ROW = re.compile(rb"^[^\0\n]*" + re.escape(BINARY) + rb"[^\0\n]*\n", re.MULTILINE)
 
 Row: TypeAlias = tuple[bytes, bytes, bytes, bytes]

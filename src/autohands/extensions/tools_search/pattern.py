@@ -28,7 +28,8 @@ class Pattern:
     def __init__(self, text: str) -> None:
         if not 0 < len(text) <= LONGEST:
             raise ToolError(f"invalid_pattern: a pattern has 1 to {LONGEST:,} characters")
-        paths = [path.removeprefix("./").lstrip("/") if "/" in path else f"**/{path}" for path in alternatives(text)]
+        start = "" if "/" in text else "**/"
+        paths = [start + path.removeprefix("./").lstrip("/") for path in alternatives(text)]
         self.matches = re.compile("|".join(map(translated, paths)), re.DOTALL).fullmatch
         self._names = {path.rpartition("/")[2] for path in paths}
 
@@ -40,17 +41,17 @@ class Pattern:
 
 def alternatives(text: str) -> list[str]:
     """The patterns without braces that a pattern with braces stands for. Raises `ToolError` if they are too many."""
-    done: list[str] = []
+    done: set[str] = set()
     waiting = [text]
     while waiting:
         braces = BRACES.search(one := waiting.pop())
         if braces is None:
-            done.append(one)
+            done.add(one)
         else:
             waiting += [one[: braces.start()] + choice + one[braces.end() :] for choice in braces[1].split(",")]
         if len(done) + len(waiting) > MOST_ALTERNATIVES:
             raise ToolError(f"invalid_pattern: more than {MOST_ALTERNATIVES} alternatives in braces")
-    return done
+    return sorted(done)
 
 
 def translated(path: str) -> str:
