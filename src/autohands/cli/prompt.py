@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import Application
 from prompt_toolkit.buffer import Buffer
@@ -128,7 +129,7 @@ class Editor:
             return False
 
     async def _say(self, line: str, interrupt: Interrupt) -> int:
-        record = await self._hands.submit(self._talk.task(line))
+        record = await self._hands.submit(replace(self._talk.task(line), attended=True))
         self._talk.accepted(record)
         return await self._follower.follow(record.id, interrupt)
 

@@ -36,7 +36,7 @@ async def glob(
     if wanted.names:
         arguments += ["--type=wanted", *(f"--type-add=wanted:{name}" for name in wanted.names)]
     names: list[str] = []
-    async with place(ctx, path) as where, searching(ctx, where, arguments, b"\0") as search:
+    async with place(ctx, path) as where, searching(ctx, where, arguments, rows=False) as search:
         async for chunk in search.chunks():
             found = (os.fsdecode(name).removeprefix("./") for name in chunk.split(b"\0") if name)
             names.extend(name for name in found if wanted.matches(name) and (hidden or not _is_hidden(name)))

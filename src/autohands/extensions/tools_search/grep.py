@@ -70,7 +70,7 @@ async def grep(  # noqa: PLR0913  they are the model's parameters, not a caller'
 
 async def _content(ctx: ToolContext, where: Place, arguments: list[str], limit: int) -> ToolResult:
     reader = LineReader(where)
-    async with searching(ctx, where, arguments) as search:
+    async with searching(ctx, where, arguments, rows=True) as search:
         async for chunk in search.chunks():
             reader.feed(chunk)
             if len(reader) > MOST_KEPT:
@@ -94,7 +94,7 @@ async def _content(ctx: ToolContext, where: Place, arguments: list[str], limit: 
 async def _files(ctx: ToolContext, where: Place, arguments: list[str], limit: int) -> ToolResult:
     counting = "--count" in arguments
     found: dict[str, int] = {}
-    async with searching(ctx, where, arguments, b"\n" if counting else b"\0") as search:
+    async with searching(ctx, where, arguments, rows=counting) as search:
         async for chunk in search.chunks():
             pairs = COUNT.findall(chunk) if counting else ((name, 1) for name in chunk.split(b"\0") if name)
             found.update((where.path(os.fsdecode(name)), int(count)) for name, count in pairs)

@@ -34,7 +34,7 @@ class Line(Struct, frozen=True):
 
 
 class LineReader:
-    """Takes what ripgrep prints, in pieces that end with a line. Rows stay bytes until they are shown."""
+    """Takes what ripgrep prints, in whole rows. Rows stay bytes until they are shown."""
 
     switches = (
         "--line-number",
@@ -47,7 +47,6 @@ class LineReader:
     def __init__(self, where: Place) -> None:
         self._where = where
         self._rows: list[Row] = []
-        self._begun = b""
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -58,13 +57,10 @@ class LineReader:
         return sum(sign == b":" for _, _, sign, _ in self._rows)
 
     def feed(self, printed: bytes) -> None:
-        """Take the next piece. It may end within a path that has a line break in it."""
-        printed = self._begun + printed
+        """Take the next piece."""
         if BINARY in printed:
             printed = BINARY_ROW.sub(b"", printed)
-        end = printed.find(b"\n", printed.rfind(b"\0")) + 1
-        self._rows += ROW.findall(printed, 0, end)
-        self._begun = printed[end:] if b"\0" in printed else printed
+        self._rows += ROW.findall(printed)
 
     def first(self, limit: int) -> list[Line]:
         """By path, the lines up to the `limit`-th match with what stands around it: ripgrep keeps a file's in order."""

@@ -66,13 +66,13 @@ def executable() -> str:
 class Search:
     """One run of ripgrep. `incomplete` is known at its end: it took too long, or was faster than we could read."""
 
-    def __init__(self, process: Process, separator: bytes) -> None:
+    def __init__(self, process: Process, *, rows: bool) -> None:
         self._process = process
-        self._separator = separator
+        self._rows = rows
         self.incomplete = False
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """The output in pieces that end with a separator.
+        """The output in pieces of whole rows, or of whole names.
 
         Raises:
             ToolError: Ripgrep does not take the pattern; its own words are in the text.
@@ -84,20 +84,28 @@ class Search:
                 self.incomplete = True
                 return
             cursor, said = chunk.next, said or chunk.data[:MOST_SAID]
-            whole, found, rest = (rest + chunk.data).rpartition(self._separator)
-            if found:
-                yield whole + found
+            printed = rest + chunk.data
+            end = self._end(printed)
+            rest = printed[end:]
+            if end:
+                yield printed[:end]
         status = await self._process.wait()
         self.incomplete = status.reason != "exited"
         if status.code == FAILED and said.startswith(COMPLAINT):  # else it only could not read some of the files
             raise ToolError(f"invalid_pattern: {decode(said.removeprefix(COMPLAINT)).strip()}")
 
+    def _end(self, printed: bytes) -> int:
+        """Where the last whole row or name ends: a line break may also stand in a name, before the row's NUL."""
+        named = printed.rfind(b"\0") + 1
+        return printed.find(b"\n", named) + 1 if named and self._rows else named
+
 
 @asynccontextmanager
-async def searching(
-    ctx: ToolContext, where: Place, arguments: Sequence[str], separator: bytes = b"\n"
-) -> AsyncIterator[Search]:
-    """Run ripgrep in a place for as long as the context is open; every piece of its output ends with `separator`."""
+async def searching(ctx: ToolContext, where: Place, arguments: Sequence[str], *, rows: bool) -> AsyncIterator[Search]:
+    """Run ripgrep in a place for as long as the context is open.
+
+    It prints names that end with NUL, or `rows`: a name, NUL, something about it, and the end of the line.
+    """
     command = Command(
         argv=(executable(), "--no-config", "--no-messages", "--color=never", *arguments, where.name),
         cwd=where.fd,
@@ -105,7 +113,7 @@ async def searching(
         timeout_seconds=LONGEST_SECONDS,
     )
     async with ctx.spawn(command) as process:
-        yield Search(process, separator)
+        yield Search(process, rows=rows)
 
 
 def switches(*, hidden: bool, no_ignore: bool) -> list[str]:
