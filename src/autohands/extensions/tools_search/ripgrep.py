@@ -77,13 +77,13 @@ class Search:
         Raises:
             ToolError: Ripgrep does not take the pattern; its own words are in the text.
         """
-        cursor, rest, said = 0, b"", b""
+        cursor, rest = 0, b""
         while await self._process.grown(cursor) > cursor:
             chunk = self._process.read(cursor, CHUNK_BYTES)
             if chunk.skipped:
                 self.incomplete = True
                 return
-            cursor, said = chunk.next, said or chunk.data[:MOST_SAID]
+            cursor = chunk.next
             printed = rest + chunk.data
             end = self._end(printed)
             rest = printed[end:]
@@ -91,8 +91,8 @@ class Search:
                 yield printed[:end]
         status = await self._process.wait()
         self.incomplete = status.reason != "exited"
-        if status.code == FAILED and said.startswith(COMPLAINT):  # else it only could not read some of the files
-            raise ToolError(f"invalid_pattern: {decode(said.removeprefix(COMPLAINT)).strip()}")
+        if status.code == FAILED and rest.startswith(COMPLAINT):  # else it only could not read some of the files
+            raise ToolError(f"invalid_pattern: {decode(rest[len(COMPLAINT) : MOST_SAID]).strip()}")
 
     def _end(self, printed: bytes) -> int:
         """Where the last whole row or name ends: a line break may also stand in a name, before the row's NUL."""
