@@ -73,6 +73,7 @@ def main() -> None:
     print("|---------------------|--------------:|-------:|-------:|------|--------:|--------------")
     with tempfile.TemporaryDirectory(prefix="autohands-bench-", dir="/var/tmp") as home:
         environment = {**os.environ, "AUTOHANDS_HOME": f"{home}/state"}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
         for stage in stages():
             number, heavy = stage.modules(environment)
             times = [stage.cpu_ms(environment) for _ in range(rounds)]

@@ -18,7 +18,8 @@ FOLDER = Path(__file__).parents[1]
 
 
 def _start(module: str, *arguments: str, stdin: int | None = subprocess.PIPE) -> subprocess.Popen[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI_", "AUTOHANDS_"))}
+    unwanted = ("OPENAI_", "AUTOHANDS_", "PYTHONDONTWRITEBYTECODE")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return subprocess.Popen(
         [sys.executable, "-m", f"turn.{module}", *arguments],
         cwd=FOLDER,
