@@ -23,7 +23,7 @@ from autohands.core.registry import Registries, Registry
 from autohands.core.workspace import LocalWorkspace
 from autohands.protocols.agent import Agent
 from autohands.protocols.errors import AutoHandsError, BadRequest, ConfigError, Conflict, NotFound
-from autohands.protocols.events import Event, RunFinished
+from autohands.protocols.events import Event, RunFinished, Unknown
 from autohands.protocols.extension import Extension
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.storage import Journal, Storage
@@ -96,7 +96,7 @@ class Hands:
         record = await self.submit(task_from(prompt, **options))
         async for data in self.follow(record.id):
             event = decode_event(data)
-            if isinstance(event, Event):
+            if not isinstance(event, Unknown):
                 yield event
 
     async def ask(self, prompt: str, **options: Unpack[RunOptions]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 import unicodedata
+from functools import lru_cache
 
 from autohands.core.names import read_shown, split
 
@@ -36,6 +37,7 @@ EXAMPLES = frozenset({".env.example", ".env.sample", ".env.template"})
 _ANY_FILE = re.compile("|".join(fnmatch.translate(pattern) for pattern in FILES))
 
 
+@lru_cache(maxsize=4096)
 def is_protected(path: str, root: str = "") -> bool:
     """Whether a write to `path` needs a person's word, whether or not it exists yet.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from msgspec import Struct
 
@@ -126,9 +126,9 @@ class Metered:
         """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off keeps its reservation."""
         characters = self.characters or sum(len(message.text) for message in request.messages)
         key = await self._purse.reserve(request, characters)
-        silent = True
+        deltas, silent = self._provider.stream(request), True
         try:
-            async for delta in self._provider.stream(request):
+            async for delta in deltas:
                 silent = False
                 if isinstance(delta, Replied):
                     self._purse.settle(key, delta.reply.usage)
@@ -137,3 +137,6 @@ class Metered:
             if silent:
                 self._purse.settle(key, Usage())
             raise
+        finally:
+            if isinstance(deltas, AsyncGenerator):
+                await deltas.aclose()  # who stops half way gives the connection back now, not when this is collected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+import os
 import time
 from contextlib import suppress
 
@@ -180,7 +180,7 @@ class JobTable:
 
     def _row(self, session: str, *, title: str, kind: JobKind, cwd: str, pid: int, born: str = "") -> JobRow:
         return JobRow(
-            id=f"job_{secrets.token_hex(4)}",  # short: a model has to copy it
+            id=f"job_{os.urandom(4).hex()}",  # short: a model has to copy it
             session=session,
             executor=self._executor,
             command=json_safe(title),

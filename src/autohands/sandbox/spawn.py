@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
-import shutil
 import socket
 import subprocess
 import sys
@@ -127,7 +125,7 @@ class Spawner:
             return process
 
     def _order(self, command: Command) -> Order:
-        marker = "" if LINUX else f"{MARKER}={secrets.token_hex(8)}"
+        marker = "" if LINUX else f"{MARKER}={os.urandom(8).hex()}"
         env = self._environment | command.env | dict([marker.split("=")] if marker else [])
         for text in (*command.argv, *env.values()):
             check_text(text)
@@ -196,6 +194,8 @@ class Spawner:
 
 def find_program(name: str, path: str) -> str:
     """Where a program is, by its name on a search path; a name with a slash stands. Raises `ToolError`."""
+    import shutil
+
     if "/" in name:
         return name
     if found := shutil.which(name, path=path):

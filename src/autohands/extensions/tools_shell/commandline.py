@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-
 from autohands.sdk import ToolError
 from autohands.sdk.clip import escape
 
 
 def shell_program() -> str:
     """Bash where there is one, else what POSIX guarantees."""
+    import shutil
+
     return shutil.which("bash") or "/bin/sh"
 
 

@@ -8,8 +8,8 @@ terminals ignore, with a random word. The shell is interactive, so Ctrl-C ends a
 from __future__ import annotations
 
 import asyncio
+import os
 import re
-import secrets
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
@@ -83,7 +83,7 @@ class Shell:
 
     async def _run(self, line: str, timeout_seconds: float, show: Show) -> Executed:
         async with self._lock:
-            word, start = secrets.token_hex(8), self._cursor
+            word, start = os.urandom(8).hex(), self._cursor
             self._window = b""
             try:
                 await self._send(f"{line}__autohands_mark {word}\n")
