@@ -109,7 +109,7 @@ def test_sh04_waiting_for_the_pipe_would_hang() -> None:
 
 
 @pytest.mark.parametrize("how", STUBBORN)
-@pytest.mark.parametrize("end", ["timeout", "cancel", "leave", "exit"])
+@pytest.mark.parametrize("end", [pytest.param("timeout", marks=pytest.mark.slow), "cancel", "leave", "exit"])
 async def test_sh05_nothing_survives(spawn: Spawner, witness: Witness, how: str, end: str) -> None:
     script = f"{witness.shell} echo ready; {STUBBORN[how]}"
     if end == "exit":
@@ -276,6 +276,7 @@ async def test_sh09_partial_output_and_time_to_clean_up(spawn: Spawner) -> None:
     assert (captured.status.code, captured.status.reason) == (7, "timeout")
 
 
+@pytest.mark.slow
 async def test_sh09_who_ignores_the_request_is_killed(spawn: Spawner) -> None:
     captured = await run(spawn, shell("trap '' TERM; echo partial; while :; do sleep 600; done", timeout_seconds=0.2))
     assert captured.head == b"partial\n"
@@ -378,6 +379,11 @@ async def test_commands_inherit_no_descriptors_but_their_three(spawn: Spawner, t
         assert (await run(spawn, command)).head.strip() == b"[0, 1, 2]"
     finally:
         os.close(fd)
+
+
+async def test_an_unknown_profile_is_a_mistake_in_the_program(spawn: Spawner) -> None:
+    with pytest.raises(ValueError, match="exec, search"):
+        await run(spawn, Command(argv=("true",), profile="none"))
 
 
 async def test_many_at_once(spawn: Spawner) -> None:

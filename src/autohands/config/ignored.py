@@ -27,11 +27,12 @@ def _candidates(workspace: Path, home: Path) -> Iterator[Path]:
         if os.path.lexists(workspace / name):
             yield workspace / name
     directory = workspace / _DIRECTORY
-    if directory.is_dir() and not (home.exists() and directory.samefile(home)):
-        try:
-            yield from sorted(directory.iterdir())
-        except OSError:
-            yield directory
+    if not os.path.isdir(directory) or (home.exists() and directory.samefile(home)):  # noqa: PTH112  never raises
+        return
+    try:
+        yield from sorted(directory.iterdir())
+    except OSError:
+        yield directory
 
 
 def _keys(path: Path) -> str:

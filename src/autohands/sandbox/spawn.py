@@ -129,6 +129,8 @@ class Spawner:
         env = self._environment | command.env | dict([marker.split("=")] if marker else [])
         for text in (*command.argv, *env.values()):
             check_text(text)
+        if command.profile not in self._profiles:
+            raise ValueError(f"there is no profile {command.profile!r}, only {', '.join(self._profiles)}")
         limits: dict[str, int | None] = msgspec.to_builtins(self._profiles[command.profile])
         return {
             "program": find_program(command.argv[0], env.get("PATH", "")),

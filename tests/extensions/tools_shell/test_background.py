@@ -124,7 +124,7 @@ async def test_sh19_after_a_restart_a_process_is_lost_with_its_last_output(
 
 async def test_sh19_there_is_room_for_so_many(ctx: ToolContext) -> None:
     for _ in range(8):
-        await spawned(ctx, "sleep 600")
+        await ctx.jobs.start(Command(argv=("sleep", "600")), title="sleep")
     with pytest.raises(TooBusy, match="8 jobs"):
         await spawned(ctx, "sleep 600")
 
