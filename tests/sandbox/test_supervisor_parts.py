@@ -115,5 +115,15 @@ def test_where_a_control_group_could_be_made(mounts: str, groups: str, parents: 
     assert [str(path) for path in cgroup.parents(mounts, groups)] == parents
 
 
+def test_groups_of_programs_that_are_gone_are_removed(tmp_path: Path) -> None:
+    for name in (f"autohands-{os.getpid()}", f"autohands-{2**30}", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f"autohands-{2**30 + 1}").mkdir()
+    (tmp_path / f"autohands-{2**30 + 1}" / "busy").mkdir()
+    cgroup.remove_abandoned(tmp_path)
+    left = {f"autohands-{os.getpid()}", f"autohands-{2**30 + 1}", "other"}
+    assert {path.name for path in tmp_path.iterdir()} == left
+
+
 def test_the_state_of_confinement_is_told() -> None:
     assert "unconfined" in confinement()

@@ -21,6 +21,8 @@ class Witness:
 
     async def nobody_lives(self, seconds: float) -> None:
         """Return when every process that holds it has ended; TimeoutError after `seconds`."""
+        if not self.somebody_lives():
+            return  # perhaps nobody has even come to open it
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
         loop.add_reader(self._fd, ended.set)

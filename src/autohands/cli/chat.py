@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.console import Console, check_model
+from autohands.cli.console import Console, check_model, check_workspace
 from autohands.cli.options import Given
 from autohands.cli.talk import Talk
 from autohands.protocols.errors import AutoHandsError
@@ -32,6 +32,7 @@ def command(**given: Any) -> int:
 async def _chat(given: Given) -> int:
     async with work.opened(config=given.config, workspace=given.workspace) as hands:
         check_model(hands, given.model, given.agent or hands.config.agent)
+        check_workspace(hands, given)
         if _is_editor_possible(given):
             from autohands.cli.prompt import Editor
 

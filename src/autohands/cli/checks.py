@@ -53,7 +53,7 @@ def check_home() -> Finding:
 def check_disk() -> Finding:
     """Room on the disk of the state directory."""
     home = home_directory(os.environ)
-    place = next(path for path in (home, *home.parents) if path.exists())
+    place = next(path for path in (home, *home.parents) if os.path.exists(path))  # noqa: PTH110  never raises
     free = shutil.disk_usage(place).free
     if free < _SCARCE_BYTES:
         return Finding("disk", "wrong", f"{free >> 20:,} MiB free at {place}", "free some space")
@@ -75,8 +75,13 @@ def check_config(file: Path | None) -> Finding:
 def check_database() -> Finding:
     """The database: can it be read, and is it whole (SQLite's quick check)."""
     path = Paths(home_directory(os.environ)).database
-    if not path.exists():
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError:
         return Finding("storage", "ok", f"{path} is made by the first run")
+    except OSError as error:
+        return Finding("storage", "wrong", f"{path}: {error.strerror}", "check its owner and permissions")
+    remedy = f"restore the newest copy of {path.parent / 'backups'}"
     try:
         connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)
         try:
@@ -85,9 +90,11 @@ def check_database() -> Finding:
             connection.close()
     except sqlite3.Error as error:
         said = str(error)
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            remedy = "free some space on its disk, and check its owner and permissions"
     if said != "ok":
-        return Finding("storage", "wrong", f"{path}: {said}", f"restore the newest copy of {path.parent / 'backups'}")
-    return Finding("storage", "ok", f"{path}, {path.stat().st_size >> 10:,} KiB")
+        return Finding("storage", "wrong", f"{path}: {said}", remedy)
+    return Finding("storage", "ok", f"{path}, {size >> 10:,} KiB")
 
 
 def check_extensions(hands: Hands) -> Iterator[Finding]:

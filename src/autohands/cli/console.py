@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -13,9 +14,10 @@ from autohands.cli.approve import Asker
 from autohands.cli.fail import DENIED, DONE, INTERRUPTED
 from autohands.cli.follow import Follower, Interrupt
 from autohands.cli.lines import Lines
+from autohands.cli.options import Given
 from autohands.cli.paper import TerminalPaper
 from autohands.cli.render import JsonScreen, Screen, TextScreen
-from autohands.protocols.errors import ProviderError
+from autohands.protocols.errors import BadRequest, ProviderError
 from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.sdk.account import key_name
 
@@ -87,3 +89,14 @@ def check_model(hands: Hands, model: str | None, agent: str) -> None:
             hint=f"set {key_name(name)}, or api_key under [providers.{name}] in the configuration; "
             "`autohands provider list` shows who can be asked, `autohands demo` needs no key",
         )
+
+
+def check_workspace(hands: Hands, given: Given) -> None:
+    """Refuse work in a directory that cannot be read before it becomes a task; a session may have one of its own.
+
+    Raises:
+        BadRequest: The directory cannot be listed or entered.
+    """
+    if (given.workspace or not given.session) and not os.access(hands.workspace, os.R_OK | os.X_OK):
+        hint = "check its owner and permissions, or pass --workspace DIR"
+        raise BadRequest(f"the workspace {hands.workspace} cannot be read: Permission denied", hint=hint)

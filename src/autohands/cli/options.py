@@ -14,7 +14,7 @@ from autohands.protocols.task import Consent, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
 _FILE = click.Path(dir_okay=False, path_type=Path)
-DIRECTORY = click.Path(exists=True, file_okay=False, readable=True, executable=True, path_type=Path)
+DIRECTORY = click.Path(exists=True, file_okay=False, readable=False, path_type=Path)  # `check_workspace` says more
 
 
 class Given(Struct, frozen=True, kw_only=True):

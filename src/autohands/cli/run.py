@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.console import Console, check_model
+from autohands.cli.console import Console, check_model, check_workspace
 from autohands.cli.fail import DENIED, INTERRUPTED
 from autohands.cli.lines import read_all
 from autohands.cli.options import Given
@@ -35,6 +35,7 @@ async def carry_out(prompt: str, given: Given) -> int:
         console = Console(hands, json=given.json, yes=given.yes)
         agent = given.agent or hands.config.agent
         check_model(hands, given.model, agent)
+        check_workspace(hands, given)
         if (status := await console.catch_up(given.session)) in (DENIED, INTERRUPTED):
             return status
         return await console.run(given.task(prompt, agent, console.consent))

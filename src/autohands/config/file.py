@@ -74,7 +74,8 @@ def _read(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         where = f" (a symlink to {path.readlink()})" if path.is_symlink() else ""
-        raise ConfigError(f"{path}{where}: cannot be read: {error.strerror}") from None
+        hint = "check its owner and permissions" if isinstance(error, PermissionError) else None
+        raise ConfigError(f"{path}{where}: cannot be read: {error.strerror}", hint=hint) from None
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

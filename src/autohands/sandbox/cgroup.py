@@ -6,15 +6,17 @@ The limit per user that rlimits have does nothing for root; this one does. Versi
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 CONTROLLER = "pids"
+PREFIX = "autohands-"
 
 
 def enter_group(processes: int) -> Path | None:
     """Make a group with at most so many processes beneath our own and move in; None where that is not allowed."""
     for parent in parents(_read("/proc/self/mountinfo"), _read("/proc/self/cgroup")):
-        group = parent / f"autohands-{os.getpid()}"
+        group = parent / f"{PREFIX}{os.getpid()}"
         try:
             group.mkdir()
         except OSError:
@@ -22,19 +24,27 @@ def enter_group(processes: int) -> Path | None:
         try:
             (group / "pids.max").write_text(str(processes))
             _move(group)
-            return group
         except OSError:
             group.rmdir()
+        else:
+            remove_abandoned(parent)
+            return group
     return None
 
 
 def leave_group(group: Path) -> None:
     """Move back out and remove the group, unless somebody is still inside."""
-    try:
+    with suppress(OSError):
         _move(group.parent)
         group.rmdir()
-    except OSError:
-        return
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Remove the groups of programs that were killed; one that still holds processes cannot be removed."""
+    for group in parent.glob(f"{PREFIX}*"):
+        if not Path("/proc", group.name.removeprefix(PREFIX)).exists():
+            with suppress(OSError):
+                group.rmdir()
 
 
 def _move(group: Path) -> None:
