@@ -34,7 +34,7 @@ lint: $(STAMP)  ## style, format, import contracts
 	$(BIN)/lint-imports --no-logo
 
 types: $(STAMP)  ## mypy --strict
-	$(BIN)/mypy src tests tools
+	$(BIN)/mypy src tests tools examples/*.py docs/reference/generate.py
 
 bench: $(STAMP)  ## the tables that the README quotes
 	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file; done

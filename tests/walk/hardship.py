@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -35,12 +36,17 @@ def small_disk(at: Path, size: str) -> tuple[str, ...]:
 
 
 def run(
-    home: Path, *arguments: str, before: tuple[str, ...] = (), cwd: Path | None = None, umask: int = -1, **more: str
+    home: Path,
+    *arguments: str,
+    before: tuple[str, ...] = (),
+    cwd: Path | None = None,
+    umask: int = -1,
+    env: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the program to its end, with `before` in front of it and `more` in its environment."""
+    """Run the program to its end, with `before` in front of it and `env` in its environment."""
     return subprocess.run(
         [*before, AUTOHANDS, *arguments],
-        env=environment(home, **more),
+        env=environment(home) | dict(env or {}),
         cwd=cwd,
         umask=umask,
         stdin=subprocess.DEVNULL,

@@ -27,18 +27,19 @@ def closed(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_without_a_network_the_likely_cause_and_the_place_to_look_are_named(home: Path) -> None:
-    refused = said(run(home, "provider", "test", "openai", **NOBODY), 1)
+    refused = said(run(home, "provider", "test", "openai", env=NOBODY), 1)
     assert "127.0.0.1:1: no connection" in refused
     assert refused.endswith("check base_url, now http://127.0.0.1:1/v1")
     nowhere = {**NOBODY, "OPENAI_BASE_URL": "http://no-such-host.invalid/v1"}
-    unknown = said(run(home, "provider", "models", "openai", **nowhere), 1)
+    unknown = said(run(home, "provider", "models", "openai", env=nowhere), 1)
     assert "the name cannot be resolved; is there a network?" in unknown
 
 
 def test_a_workspace_that_cannot_be_read_is_refused_before_there_is_a_task(home: Path, closed: Path) -> None:
     remedy = f"the workspace {closed} cannot be read: Permission denied; check its owner and permissions"
-    named = run(home, "run", "x", *MODEL, "--workspace", str(closed), before=powerless(), **NOBODY)
-    configured = run(home, "chat", *MODEL, before=powerless(), AUTOHANDS_WORKSPACE=str(closed), **NOBODY)
+    named = run(home, "run", "x", *MODEL, "--workspace", str(closed), before=powerless(), env=NOBODY)
+    elsewhere = {**NOBODY, "AUTOHANDS_WORKSPACE": str(closed)}
+    configured = run(home, "chat", *MODEL, before=powerless(), env=elsewhere)
     assert remedy in said(named, 2)
     assert remedy in said(configured, 2)
     called = run(home, "tool", "call", "read_file", '{"path": "x"}', "--workspace", str(closed), before=powerless())
@@ -48,7 +49,7 @@ def test_a_workspace_that_cannot_be_read_is_refused_before_there_is_a_task(home:
 
 def test_the_current_directory_may_be_one_that_cannot_be_read(home: Path, closed: Path) -> None:
     enter = (*powerless(), "sh", "-c", 'chmod 700 "$0" && cd "$0" && chmod 0 . && exec "$@"', str(closed))
-    assert f"the workspace {closed} cannot be read" in said(run(home, "run", "x", *MODEL, before=enter, **NOBODY), 2)
+    assert f"the workspace {closed} cannot be read" in said(run(home, "run", "x", *MODEL, before=enter, env=NOBODY), 2)
     assert run(home, "task", "list", before=enter).returncode == 0
 
 
@@ -63,9 +64,9 @@ def test_cr16_a_configuration_that_cannot_be_read_is_named(home: Path) -> None:
 def test_cr16_everything_wrong_is_told_at_once_and_nothing_is_applied(home: Path, workspace: Path) -> None:
     (home / "config.toml").write_text('modle = "a/b"\n[limits]\nturns = 1\nturns = 2\n')
     (home / "config.toml").chmod(0o600)
-    assert ":4: limits.turns is set again; it is set in line 3 already" in said(run(home, "run", "x", **NOBODY), 2)
+    assert ":4: limits.turns is set again; it is set in line 3 already" in said(run(home, "run", "x", env=NOBODY), 2)
     (home / "config.toml").write_text('modle = "a/b"\n[providers.acme]\napi_key = "${ACME_KEY}"\n')
-    done = run(home, "run", "x", *MODEL, **NOBODY)
+    done = run(home, "run", "x", *MODEL, env=NOBODY)
     assert (done.returncode, len(done.stderr.splitlines())) == (2, 3)
     assert ":1: modle: unknown key; did you mean model?" in done.stderr
     assert ":3: providers.acme.api_key: ${ACME_KEY} is not set; set it, or write ${ACME_KEY:-default}" in done.stderr
@@ -73,9 +74,7 @@ def test_cr16_everything_wrong_is_told_at_once_and_nothing_is_applied(home: Path
 
 def test_fs20_whatever_the_umask_the_state_is_its_owners_alone(tmp_path: Path, workspace: Path) -> None:
     home = tmp_path / "deep" / "home"
-    done = run(
-        home, "tool", "call", "write_file", '{"path": "a", "content": "x"}', cwd=workspace, umask=0, **NOBODY
-    )
+    done = run(home, "tool", "call", "write_file", '{"path": "a", "content": "x"}', cwd=workspace, umask=0, env=NOBODY)
     assert done.returncode == 0, done.stderr
     assert run(home, "config", "set", "limits.turns", "5", umask=0).returncode == 0
     modes = {path: stat.S_IMODE(path.lstat().st_mode) for path in (home, *home.rglob("*"))}
@@ -86,7 +85,7 @@ def test_fs20_whatever_the_umask_the_state_is_its_owners_alone(tmp_path: Path, w
 
 def test_fs20_state_that_others_may_write_stops_every_start(home: Path) -> None:
     home.chmod(0o777)
-    assert said(run(home, "run", "x", *MODEL, **NOBODY), 2).endswith(f"may write it (mode 0777): chmod go-w {home}")
+    assert said(run(home, "run", "x", *MODEL, env=NOBODY), 2).endswith(f"may write it (mode 0777): chmod go-w {home}")
     home.chmod(0o700)
     (home / "autohands.db").touch()
     (home / "autohands.db").chmod(0o666)
@@ -113,7 +112,7 @@ def test_the_doctor_reports_a_state_directory_that_cannot_be_read(closed: Path) 
 def test_fs14_a_full_disk_under_the_state_is_one_line_with_the_remedy(home: Path) -> None:
     before = small_disk(home, "64k")
     assert "the disk is full" in said(run(home, "task", "list", before=before), 1)
-    error = said(run(home, "run", "x", *MODEL, before=before, **NOBODY), 1)
+    error = said(run(home, "run", "x", *MODEL, before=before, env=NOBODY), 1)
     assert error.startswith(f"{home}/autohands.db: ")
     assert "free some space" in error
     done = run(home, "doctor", before=before)

@@ -12,14 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from autohands.core.foreign import contained, describe
+from autohands.core.installed import EntryPoint, entry_points
 from autohands.core.manifest import manifest_problems
 from autohands.core.trust import Lock, Trusted, read_lock, read_tree, write_lock
 from autohands.protocols.errors import AutoHandsError, NotFound
 from autohands.protocols.extension import Extension, Manifest
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from autohands.core.folder import FolderManifest
 
 GROUP = "autohands.extensions"
@@ -93,8 +92,6 @@ def disable(home: Path, name: str) -> None:
 
 def _entry_points() -> list[EntryPoint]:
     """The group's entry points: ours first, so that nobody takes their names, then by name."""
-    from importlib.metadata import entry_points
-
     found = {(point.name, point.value): point for point in entry_points(group=GROUP)}
     return sorted(found.values(), key=lambda point: (not point.value.startswith(_OURS), point.name, point.value))
 
@@ -201,9 +198,10 @@ def _checked(found: Found, value: Any) -> Found:
 
 def _extra_of(point: EntryPoint) -> str | None:
     """The extra that belongs to an entry point: the one it names, else the one that has its name."""
-    if point.dist is None:
+    distribution = point.declared_by()
+    if distribution is None:
         return None
-    provided = point.dist.metadata.get_all("Provides-Extra") or []
+    provided = distribution.metadata.get_all("Provides-Extra") or []
     return next((extra for extra in (*point.extras, point.name) if extra in provided), None)
 
 
@@ -212,7 +210,8 @@ def _missing(point: EntryPoint, extra: str) -> list[str]:
     from importlib.metadata import PackageNotFoundError, version
 
     missing = []
-    for text in (point.dist and point.dist.requires) or []:
+    distribution = point.declared_by()
+    for text in (distribution and distribution.requires) or []:
         name, _, marker = text.partition(";")
         package = re.match(r"[\w.-]+", name.strip())
         if package and re.fullmatch(rf"\s*extra\s*==\s*['\"]{re.escape(extra)}['\"]\s*", marker):
@@ -224,8 +223,9 @@ def _missing(point: EntryPoint, extra: str) -> list[str]:
 
 
 def _install(point: EntryPoint, extra: str, missing: list[str]) -> str:
-    distribution = point.dist.name if point.dist else "autohands"
-    return f"needs {', '.join(missing)}: pip install '{distribution}[{extra}]'"
+    distribution = point.declared_by()
+    name = distribution.name if distribution else "autohands"
+    return f"needs {', '.join(missing)}: pip install '{name}[{extra}]'"
 
 
 def _enable_with(name: str) -> str:

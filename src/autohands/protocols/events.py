@@ -27,7 +27,7 @@ Reason: TypeAlias = Literal[
 ]
 
 
-class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
+class Durable(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     """The envelope of an event that is kept."""
 
     task: str = ""
@@ -36,7 +36,7 @@ class Durable(Struct, frozen=True, kw_only=True, tag_field="type"):
     seq: int | UnsetType = UNSET
 
 
-class Fleeting(Struct, frozen=True, kw_only=True, tag_field="type"):
+class Fleeting(Struct, frozen=True, gc=False, kw_only=True, tag_field="type"):
     """The envelope of a delta. `offset` counts the characters of its stream that came before it."""
 
     task: str = ""

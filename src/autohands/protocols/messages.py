@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct
 
 
-class BlobRef(Struct, frozen=True):
+class BlobRef(Struct, frozen=True, gc=False):
     """Bytes kept beside the messages: `sha256` in hex, media type, size in bytes."""
 
     sha256: str
@@ -15,19 +15,19 @@ class BlobRef(Struct, frozen=True):
     size: int
 
 
-class Text(Struct, frozen=True, tag="text"):
+class Text(Struct, frozen=True, gc=False, tag="text"):
     """Plain text or Markdown."""
 
     text: str
 
 
-class Image(Struct, frozen=True, tag="image"):
+class Image(Struct, frozen=True, gc=False, tag="image"):
     """A picture, by reference."""
 
     blob: BlobRef
 
 
-class Thinking(Struct, frozen=True, tag="thinking", omit_defaults=True):
+class Thinking(Struct, frozen=True, gc=False, tag="thinking", omit_defaults=True):
     """A model's reasoning, passed back unchanged to the vendor that signed it.
 
     `signature` and `opaque` (redacted or encrypted reasoning) are the vendor's bytes; `vendor` says whose, `id` is the
@@ -41,7 +41,7 @@ class Thinking(Struct, frozen=True, tag="thinking", omit_defaults=True):
     id: str | None = None
 
 
-class ToolCall(Struct, frozen=True, tag="tool_call", omit_defaults=True):
+class ToolCall(Struct, frozen=True, gc=False, tag="tool_call", omit_defaults=True):
     """The model asks for a tool. With `invalid` set the arguments could not be read, and the call must not run."""
 
     id: str
@@ -50,7 +50,7 @@ class ToolCall(Struct, frozen=True, tag="tool_call", omit_defaults=True):
     invalid: str | None = None
 
 
-class ToolReturn(Struct, frozen=True, tag="tool_return", omit_defaults=True):
+class ToolReturn(Struct, frozen=True, gc=False, tag="tool_return", omit_defaults=True):
     """What a tool answered to the call `call_id`."""
 
     call_id: str
@@ -63,7 +63,7 @@ Part: TypeAlias = Text | Image | Thinking | ToolCall | ToolReturn
 Role: TypeAlias = Literal["user", "assistant", "tool"]
 
 
-class Message(Struct, frozen=True):
+class Message(Struct, frozen=True, gc=False):
     """One turn of speech. `tool` messages hold only `ToolReturn` parts; the system prompt is not a message."""
 
     role: Role
@@ -80,7 +80,7 @@ class Message(Struct, frozen=True):
         return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 
-class Usage(Struct, frozen=True, omit_defaults=True):
+class Usage(Struct, frozen=True, gc=False, omit_defaults=True):
     """Tokens of one model call. `input` counts all of the prompt, `cache_read` and `cache_write` are shares of it."""
 
     input: int = 0
@@ -104,7 +104,7 @@ class Usage(Struct, frozen=True, omit_defaults=True):
 StopReason: TypeAlias = Literal["end", "tool_calls", "length", "refusal", "pause", "unknown"]
 
 
-class Reply(Struct, frozen=True, omit_defaults=True):
+class Reply(Struct, frozen=True, gc=False, omit_defaults=True):
     """A finished answer of a model: what it said, why it stopped, what it used."""
 
     message: Message

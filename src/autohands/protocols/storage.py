@@ -41,7 +41,10 @@ class Step(Struct, frozen=True, kw_only=True):
 
 
 class SessionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One conversation. `system` is its system prompt, fixed when it began so that the prefix stays byte-identical."""
+    """One conversation. `system` is its system prompt, fixed when it began so that the prefix stays byte-identical.
+
+    `attempts` counts how often its `tasks` were taken up: who knows another number has missed something.
+    """
 
     id: str
     name: str
@@ -51,6 +54,7 @@ class SessionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     title: str = ""
     system: str | None = None
     tasks: int = 0
+    attempts: int = 0
     created: int = 0
     updated: int = 0
 

@@ -30,6 +30,8 @@ async def system_prompt(agent: Agent, workspace: Workspace) -> str:
         f"Workspace: {workspace.root}\nPaths are relative to it; nothing outside can be reached.",
     ]
     for name in INSTRUCTION_FILES:
+        if await workspace.stat(name) is None:
+            continue
         try:
             content = await workspace.read_bytes(name, INSTRUCTION_BYTES)
         except ToolError:

@@ -20,7 +20,7 @@ _MESSAGES = msgspec.json.Decoder(tuple[Message, ...])
 
 def is_cut_short(reply: Reply) -> bool:
     """Whether a reply without tool calls is no answer: out of tokens, or nothing said."""
-    if reply.tool_calls or reply.stop == "pause":
+    if reply.tool_calls or reply.stop in ("pause", "refusal"):
         return False
     return reply.stop == "length" or not reply.message.text.strip()
 
@@ -33,12 +33,13 @@ def tool_return(call: ToolCall, result: ToolResult) -> ToolReturn:
 class History:
     """What a session has said so far, ready to be sent.
 
-    `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`.
+    `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`. `tasks` are those that
+    ended, with how often each was taken up.
     """
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self.tasks: set[str] = set()
+        self.tasks: dict[str, int] = {}
 
     def open(self, messages: Iterable[Message]) -> None:
         """What a task begins with."""
@@ -104,7 +105,8 @@ def fold(history: History, steps: Sequence[Step], words: Sequence[Word], *, ende
     """Add a task's recorded part to `history` and return its turns.
 
     Of a task that has not `ended`, a last turn with open calls is left without its results: they are still to come. A
-    last reply that was cut short is left as it is: `Run.finish` decides again.
+    last reply that was cut short is left as it is: `Run.finish` decides again. Words that no recorded turn has read are
+    heard at the end of a task that has; a run that goes on reads them itself.
     """
     opening, turns = read_turns(steps)
     history.open(opening or ())
@@ -116,4 +118,7 @@ def fold(history: History, steps: Sequence[Step], words: Sequence[Word], *, ende
             history.results(turn.reply.tool_calls, turn.results)
         elif is_cut_short(turn.reply) and not last:
             history.go_on()
+    if ended:
+        read = turns[-1].number if turns else 0
+        history.hear(word.text for word in words if word.turn is None or word.turn > read)
     return turns

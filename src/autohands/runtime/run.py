@@ -69,6 +69,7 @@ class Run:
         self._parts = parts
         self._turn = turns[-1] if turns else None
         self._recorded = _needs_more(self._turn)
+        self._listened = parts.lease.attempt == 1
         self._cut_short = 0
         self._denied_turns = 0
         self._denied: set[tuple[str, bytes]] = set()
@@ -117,11 +118,12 @@ class Run:
         return reply
 
     async def _listen(self, number: int) -> None:
-        """Words said meanwhile join this turn."""
-        if not self._parts.lease.unread:
+        """Words said meanwhile join this turn, with those that were read by an attempt at it which came to nothing."""
+        if self._listened and not self._parts.lease.unread:
             return
+        self._listened = True
         words = await self._parts.storage.words(self._parts.lease.record.id)
-        unread = [word for word in words if word.turn is None]
+        unread = [word for word in words if word.turn is None or word.turn >= number]
         if unread:
             self._parts.purse.pending.append(ReadWords(ids=tuple(word.id for word in unread), turn=number))
             self._parts.history.hear(word.text for word in unread)

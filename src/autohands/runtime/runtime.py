@@ -94,11 +94,12 @@ class AgentRuntime:
             CancelledError: The task was cancelled or the program stops; the engine knows which.
             StorageUnavailable: Nothing can be recorded.
         """
-        clean, run = False, None
+        run = None
         try:
-            session = await self._sessions.open(lease.record.session, lease.record.id, lease.record.task.principal)
+            session = await self._sessions.open(lease.record)
             run = await self._prepare(lease, session)
-            clean = await self._run(run, session, lease.record.id)
+            if await self._run(run):
+                self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
         except asyncio.CancelledError:
@@ -114,11 +115,8 @@ class AgentRuntime:
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
             await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
-        finally:
-            if not clean:
-                self._sessions.forget(lease.record.session)
 
-    async def _run(self, run: Run, session: Session, task: str) -> bool:
+    async def _run(self, run: Run) -> bool:
         """Run the loop to its end, within the time there is. Whether the session's history is what is recorded."""
         limit = asyncio.timeout(run.remaining_seconds)
         try:
@@ -128,7 +126,6 @@ class AgentRuntime:
             if not limit.expired():
                 raise
             ended = await run.end("time_limit", error=LIMIT_TEXTS["time_limit"])
-        self._sessions.close(session, task)
         return ended.reason == "done"
 
     async def _prepare(self, lease: Lease, session: Session) -> Run:
@@ -285,7 +282,8 @@ async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, An
 
 async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
     waits = tuple(f"{wait.kind}:{wait.key}" for wait in parked.waits)
-    until = min((wait.until for wait in parked.waits if wait.until is not None), default=None)
+    times = [lease.record.task.deadline, *(wait.until for wait in parked.waits)]
+    until = min((time for time in times if time is not None), default=None)
     reason = parked.waits[0].kind
     park = Park(reason=reason, waits=waits, until=until)
     await lease.commit(*_pending(run), park, event=TaskWaiting(reason=reason, waits=waits))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from operator import attrgetter
 from typing import Any
 
 from autohands.protocols.storage import SessionRecord, Storage
-from autohands.protocols.task import END_STATES
+from autohands.protocols.task import END_STATES, TaskRecord
 from autohands.runtime.history import History, fold
 
 LIVE_SESSIONS = 256
@@ -14,51 +15,53 @@ ALL = 1_000_000
 
 
 class Session:
-    """A live conversation: its record, its messages, and what tools remember in it."""
+    """A conversation in the hands of one activation: its record, its messages, and what tools remember in it."""
 
-    def __init__(self, record: SessionRecord) -> None:
+    def __init__(self, record: SessionRecord, history: History, data: dict[str, Any]) -> None:
         self.record = record
-        self.history = History()
-        self.data: dict[str, Any] = {}
+        self.history = history
+        self.data = data
 
 
 class SessionManager:
-    """Finds sessions, folding their history from what is recorded; keeps the ones used last."""
+    """Finds sessions, folding their history from what is recorded; keeps the ones used last.
+
+    A history that is lent out is not kept: it comes back only from a run that ended as it should.
+    """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._live: OrderedDict[str, Session] = OrderedDict()
 
-    async def open(self, session: str, task: str, principal: str) -> Session:
-        """The session with the history of all its ended tasks but `task`.
+    async def open(self, task: TaskRecord) -> Session:
+        """The task's session, with the history of all its ended tasks but this one.
 
         Raises:
             NotFound: There is none, or it belongs to somebody else.
         """
-        record = await self._storage.session(session, principal)
-        live = self._live.pop(session, None) or Session(record)
-        live.record = record
-        if record.tasks > len(live.history.tasks) + 1 or (record.tasks > 1 and task in live.history.tasks):
-            await self._catch_up(live, task)
-        self._live[session] = live
+        record = await self._storage.session(task.session, task.task.principal)
+        live = self._live.pop(task.session, None) or Session(record, History(), {})
+        history, live.history = live.history, History()
+        self._live[task.session] = live
         if len(self._live) > LIVE_SESSIONS:
             self._live.popitem(last=False)
-        return live
+        if sum(history.tasks.values()) + task.attempt != record.attempts:  # others had a part in it
+            history = await self._fold(task)
+        return Session(record, history, live.data)
 
-    async def _catch_up(self, live: Session, task: str) -> None:
-        """Add tasks that ended elsewhere since."""
-        records = await self._storage.tasks(session=live.record.id, states=END_STATES, limit=ALL)
-        for record in reversed(records):
-            if record.id != task and record.id not in live.history.tasks:
+    async def _fold(self, task: TaskRecord) -> History:
+        """The history as it is recorded, in the order in which its tasks ended."""
+        history = History()
+        records = await self._storage.tasks(session=task.session, states=END_STATES, limit=ALL)
+        for record in sorted(reversed(records), key=attrgetter("ended")):
+            if record.id != task.id:
                 steps, words = await self._storage.steps(record.id), await self._storage.words(record.id)
-                fold(live.history, steps, words, ended=True)
-                live.history.tasks.add(record.id)
+                fold(history, steps, words, ended=True)
+                history.tasks[record.id] = record.attempt
+        return history
 
-    def close(self, session: Session, task: str) -> None:
+    def close(self, session: Session, task: TaskRecord) -> None:
         """The task ended as it should: what it added to the history stays."""
-        session.history.tasks.add(task)
-
-    def forget(self, session: str) -> None:
-        """The history in memory is not what is recorded: fold it anew next time. What tools remember stays."""
-        if live := self._live.get(session):
-            live.history = History()
+        session.history.tasks[task.id] = task.attempt
+        if live := self._live.get(task.session):
+            live.history = session.history

@@ -6,6 +6,7 @@ import asyncio
 import io
 import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ from autohands.sdk.faults import Service, from_code, from_exception, from_status
 from autohands.sdk.sse import Event, EventParser
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse, ClientSession, StreamReader
     from aiohttp.abc import AbstractResolver
 
 CONNECT_SECONDS = 10.0
@@ -96,7 +97,8 @@ class Answer:
         self._response = response
         self._service = endpoint.service
         self._parser = EventParser()
-        self._timer = ProgressTimer(endpoint.deadlines, started, self._expire)
+        # Not a method of this answer: that would be a cycle, and keep all of it until the next collection.
+        self._timer = ProgressTimer(endpoint.deadlines, started, partial(_break, response.content, endpoint.service))
 
     async def events(self) -> list[Event]:
         """The next events, at least one; none at the end of the stream.
@@ -142,8 +144,10 @@ class Answer:
         self._timer.stop()
         self._response.close()
 
-    def _expire(self, text: str) -> None:
-        self._response.content.set_exception(RetryableError(f"{self._service.name}: {text}"))
+
+def _break(content: StreamReader, service: Service, text: str) -> None:
+    """Let whoever reads the stream fail with `text`."""
+    content.set_exception(RetryableError(f"{service.name}: {text}"))
 
 
 async def post(http: HttpFactory, endpoint: Endpoint, body: bytes) -> Answer:

@@ -42,6 +42,8 @@ class EventParser:
         """
         if self._after_return or b"\r" in chunk:
             chunk = self._unify(chunk)
+        elif chunk.endswith(b"\n\n") and len(chunk) <= self._limit and not (self._tail or self._data or self._type):
+            return self._whole(chunk)
         end = chunk.rfind(b"\n") + 1
         if not end:
             self._keep(chunk)
@@ -53,10 +55,26 @@ class EventParser:
         if self._first:
             self._first = False
             lines[0] = lines[0].removeprefix(_BOM)
-        events = [event for line in lines if (event := self._line(line)) is not None]
+        events = self._read(lines)
         if end < len(chunk):
             self._keep(chunk[end:])
         return events
+
+    def _whole(self, chunk: bytes) -> list[Event]:
+        """A chunk that neither begins nor ends within an event, as nearly all do: a `data` line is an event."""
+        if self._first:
+            self._first = False
+            chunk = chunk.removeprefix(_BOM)
+        events: list[Event] = []
+        for block in chunk[:-2].split(b"\n\n"):
+            if block.startswith(b"data: ") and b"\n" not in block:
+                events.append(Event(block[6:].decode("utf-8", "replace")))
+            else:
+                events += self._read([*block.split(b"\n"), b""])
+        return events
+
+    def _read(self, lines: list[bytes]) -> list[Event]:
+        return [event for line in lines if (event := self._line(line)) is not None]
 
     def _unify(self, chunk: bytes) -> bytes:
         """CRLF and CR as LF; a CR at the end of one chunk may be followed by the LF of the next."""

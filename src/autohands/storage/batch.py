@@ -91,8 +91,8 @@ class Batch:
                 rows.append(entry.row(task.seq))
                 if entry.turn is not None and entry.output is None:
                     entry.output = self._output(tx, entry)
-            tx.entries.append((task.id, entry))
         tx.connection.executemany(events.INSERT, rows)
+        tx.entries.append((task.id, entries))
 
     def _output(self, tx: Transaction, entry: Kept) -> bytes | None:
         row = tx.connection.execute(_OUTPUT, (self.claimed.key.seq, entry.turn, entry.index)).fetchone()

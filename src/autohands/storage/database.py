@@ -43,7 +43,8 @@ class Work:
 class Database:
     """Commits units of work.
 
-    Each unit stands or falls by itself; a group shares one transaction and one sync to disk. `committed` is called on
+    Each unit stands or falls by itself; a group shares one transaction and one sync to disk. A unit may be run twice:
+    where one of its group fails, all are rolled back and run again. `committed` is called on
     the event loop for each committed unit, before its `landed`. `changed` is called there when another process has
     committed something, as long as anybody `watching` wants to know.
     """
@@ -141,6 +142,7 @@ class Database:
             if work.error is None and work.tx is not None:
                 self._committed(work.tx)
             work.landed(work)
+            work.unit, work.landed = _nothing, _ignore  # a unit may know its work: no cycle is left for the collector
 
     # --- on the writer's thread ----------------------------------------------------------------------------------
 
@@ -210,19 +212,13 @@ class Database:
         self._call(self._land, works)
 
     def _transact(self, connection: sqlite3.Connection, works: list[Work]) -> None:
+        """Commit a group. Savepoints cost more than they save: they are set only where a unit has failed."""
         connection.execute("BEGIN IMMEDIATE")
         now = now_ms()
-        for work in works:
-            connection.execute("SAVEPOINT unit")
-            work.tx = Transaction(connection, now)
-            try:
-                work.result = work.unit(work.tx)
-            except Exception as error:  # a unit is rolled back, its neighbours stay
-                if is_fatal(error) or not connection.in_transaction:
-                    raise
-                work.error = error
-                connection.execute("ROLLBACK TO unit")
-            connection.execute("RELEASE unit")
+        if not all(_done(work, Transaction(connection, now)) for work in works):
+            connection.execute("ROLLBACK")
+            connection.execute("BEGIN IMMEDIATE")
+            _do_apart(connection, works, now)
         connection.execute("COMMIT")
 
     def _refuse(self, works: list[Work], error: sqlite3.Error) -> None:
@@ -278,6 +274,27 @@ class Database:
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _done(work: Work, tx: Transaction) -> bool:
+    """Run a unit; False if it fails. An error that concerns everybody is raised."""
+    work.tx, work.error = tx, None
+    try:
+        work.result = work.unit(tx)
+    except Exception as error:  # the unit's own affair: its neighbours stay
+        if is_fatal(error) or not tx.connection.in_transaction:
+            raise
+        work.error = error
+    return work.error is None
+
+
+def _do_apart(connection: sqlite3.Connection, works: list[Work], now: int) -> None:
+    """Run units so that those that fail leave nothing behind."""
+    for work in works:
+        connection.execute("SAVEPOINT unit")
+        if not _done(work, Transaction(connection, now)):
+            connection.execute("ROLLBACK TO unit")
+        connection.execute("RELEASE unit")
 
 
 def _nothing(_tx: Transaction) -> None:

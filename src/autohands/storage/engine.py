@@ -168,7 +168,11 @@ def _failed(error: str) -> Finish:
 
 
 class _Service:
-    """One call of `serve`: an executor with slots."""
+    """One call of `serve`: an executor with slots.
+
+    It looks at the tables when something was committed that may be of interest to it, when time demands it, and when a
+    slot gets free of which it may have been `_short`: tasks may wait that it had no slot for, or it is looking now.
+    """
 
     def __init__(self, parts: Parts, handler: Handler, slots: int, scope: Scope) -> None:
         self._parts = parts
@@ -177,6 +181,7 @@ class _Service:
         self._scope = scope
         self._woken = asyncio.Event()
         self._foreign = False
+        self._short = True
         self.who = Who(new_id("exe"), executors.this_process())
         self.activations: dict[str, _Activation] = {}
         self._running: dict[asyncio.Task[None], _Activation] = {}
@@ -217,7 +222,7 @@ class _Service:
     async def _look(self, group: asyncio.TaskGroup) -> float | None:
         """Look once; how many seconds there is time, or None if all is done."""
         free, foreign = self._slots - len(self.activations), self._foreign
-        self._foreign = False
+        self._foreign, self._short = False, True
         try:
             found = await self._parts.database.write(
                 lambda tx: claims.sweep(tx, self.who, self._scope, free=free, foreign=foreign)
@@ -225,6 +230,7 @@ class _Service:
         except StorageUnavailable as error:
             logger.error("cannot look for tasks: %s", error)
             return BACK_OFF_SECONDS
+        self._short = len(found.claimed) >= free
         for claimed in found.claimed:
             self._start(group, claimed)
         self._heed(found)
@@ -262,4 +268,5 @@ class _Service:
         if self.activations.get(task) is self._running.pop(running):
             del self.activations[task]
             self._parts.journal.release(task)
-        self.wake()
+        if self._short or self._scope.root:
+            self.wake()

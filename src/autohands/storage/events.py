@@ -133,7 +133,7 @@ def append(tx: Transaction, task: TaskKey, event: Durable) -> None:
     last: int | None = tx.connection.execute("SELECT max(seq) FROM event WHERE task = ?", (task.seq,)).fetchone()[0]
     kept.seq = (last or 0) + 1
     tx.connection.execute(INSERT, kept.row(task.seq))
-    tx.entries.append((task.id, kept))
+    tx.entries.append((task.id, (kept,)))
 
 
 class Page(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from autohands.protocols.errors import NotFound
@@ -61,11 +61,11 @@ class Journal:
 
     # --- for those who write ---------------------------------------------------------------------------------------
 
-    def show(self, task: str, entry: Entry) -> None:
-        """Show an event that was committed here, or a delta, to those who follow."""
+    def show(self, task: str, entries: Sequence[Entry]) -> None:
+        """Show events that were committed here, and deltas among them, to those who follow."""
         stream = self._streams.get(task)
         if stream is not None:
-            stream.push(entry)
+            stream.push(entries)
 
     def lease(self, task: str, seq: int, attempt: int) -> Stream:
         """The stream of a task that runs here from now on; `seq` is that of its last event."""
@@ -148,7 +148,13 @@ class _Following:
             self._reset(lines)
         elif self._reader.stale:
             self._behind = True
-        while not self._behind and not self._ended and (entry := self._reader.take()):
+        if not self._behind:
+            self._hear(lines)
+        return lines
+
+    def _hear(self, lines: list[bytes]) -> None:
+        """Tell what is in the stream, as far as nothing is missing before it."""
+        for entry in self._reader.take():
             if isinstance(entry, Passing):
                 self._pass(entry, lines)
             elif entry.seq == self._seq + 1:
@@ -156,7 +162,8 @@ class _Following:
                 self._ended = entry.type == "run.finished"
             elif entry.seq > self._seq:
                 self._behind = True
-        return lines
+            if self._behind or self._ended:
+                break
 
     def _tell(self, entry: Kept, lines: list[bytes]) -> None:
         if entry.type == "run.resumed":

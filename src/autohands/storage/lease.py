@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import takewhile
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from autohands.sdk.identity import now_ms
 from autohands.storage.batch import Batch
 from autohands.storage.claims import Claimed
 from autohands.storage.database import Database
-from autohands.storage.events import Entry, Kept, head_of, keep, pass_on
+from autohands.storage.events import Entry, Kept, Passing, head_of, keep, pass_on
 from autohands.storage.streams import Stream
 
 FLUSH_SECONDS: Final = 0.02
@@ -120,7 +121,7 @@ class Lease:
         if self._entries or self._in_flight:
             self._gather(passing)  # it is not shown before what came before it is committed
         else:
-            self._stream.push(passing)
+            self._stream.push((passing,))
 
     def _offset(self, event: Fleeting) -> int:
         """How many characters of this event's stream came before it."""
@@ -233,13 +234,10 @@ class Lease:
 
     def _show_deltas(self) -> None:
         """Show the deltas that no event stands before any more."""
-        shown = 0
-        for entry in self._entries:
-            if isinstance(entry, Kept):
-                break
-            self._stream.push(entry)
-            shown += 1
-        del self._entries[:shown]
+        shown = list(takewhile(lambda entry: isinstance(entry, Passing), self._entries))
+        if shown:
+            self._stream.push(shown)
+            del self._entries[: len(shown)]
 
 
 def _resolve(batch: Batch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import UTC, datetime
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -13,58 +13,60 @@ from autohands.storage.transaction import TaskKey, Transaction
 
 _ADD: Final = (
     "INSERT INTO purse(key, micro_usd) VALUES(?1, ?3), (?2, ?3)"
-    " ON CONFLICT(key) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd"
+    " ON CONFLICT(key) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd RETURNING key, micro_usd"
 )
-_OF_TWO: Final = (
-    "SELECT coalesce((SELECT micro_usd FROM purse WHERE key = ?), 0),"
-    " coalesce((SELECT micro_usd FROM purse WHERE key = ?), 0)"
+_RESERVE: Final = "INSERT INTO ledger(key, task, root, day, reserved, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)"
+_SETTLE: Final = (
+    "UPDATE ledger SET settled = ?, model = ?, usage = ?, updated = ? WHERE id ="
+    " (SELECT max(id) FROM ledger WHERE task = ? AND key = ? AND settled IS NULL) RETURNING reserved, day"
 )
+_PAID: Final = (
+    "INSERT INTO ledger(key, task, root, day, reserved, settled, model, usage, created, updated)"
+    " VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"
+)
+_FIRST_DAY: Final = date(1970, 1, 1).toordinal()
+_DAY_MS: Final = 86_400_000
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def day_of(at: int) -> str:
     """The UTC day of a time in ms."""
-    return datetime.fromtimestamp(at / 1000, UTC).date().isoformat()
+    return date.fromordinal(_FIRST_DAY + at // _DAY_MS).isoformat()
 
 
 def reserve(tx: Transaction, change: Reserve, task: TaskKey) -> bool:
     """Put an amount aside, if the caps of the root task, of the day and of the month allow it."""
-    day = day_of(tx.now)
-    run_total, day_total = tx.connection.execute(_OF_TWO, (f"root:{task.root}", f"day:{day}")).fetchone()
-    for total, cap in ((run_total, change.run_cap), (day_total, change.day_cap)):
-        if cap is not None and total + change.micro_usd > cap:
-            return False
-    if change.month_cap is not None and _month(tx.connection, day) + change.micro_usd > change.month_cap:
+    day, amount = day_of(tx.now), change.micro_usd
+    if _exceeds(tx, change, day, _add(tx, task.root, day, amount)):
+        _add(tx, task.root, day, -amount)
         return False
-    tx.connection.execute(
-        "INSERT INTO ledger(key, task, root, day, reserved, created, updated) VALUES(?, ?, ?, ?, ?, ?, ?)",
-        (change.key, task.seq, task.root, day, change.micro_usd, tx.now, tx.now),
-    )
-    tx.connection.execute(_ADD, (f"root:{task.root}", f"day:{day}", change.micro_usd))
+    tx.connection.execute(_RESERVE, (change.key, task.seq, task.root, day, amount, tx.now, tx.now))
     return True
+
+
+def _exceeds(tx: Transaction, change: Reserve, day: str, totals: tuple[int, int]) -> bool:
+    """Whether a cap forbids what is now in the purses; `totals` are the root's and the day's."""
+    for total, cap in zip(totals, (change.run_cap, change.day_cap), strict=True):
+        if cap is not None and total > cap:
+            return True
+    return change.month_cap is not None and _month(tx.connection, day) > change.month_cap
 
 
 def settle(tx: Transaction, change: Settle, task: TaskKey) -> int:
     """Replace the last open reservation of a key by what was paid; without one the cost is added. The root's total."""
-    row = tx.connection.execute(
-        "SELECT id, reserved, day FROM ledger WHERE task = ? AND key = ? AND settled IS NULL ORDER BY id DESC LIMIT 1",
-        (task.seq, change.key),
-    ).fetchone()
-    entry, reserved, day = row or (None, 0, day_of(tx.now))
     spent, usage = change.micro_usd, _encode(change.usage)
-    if entry is None:
-        tx.connection.execute(
-            "INSERT INTO ledger(key, task, root, day, reserved, settled, model, usage, created, updated)"
-            " VALUES(?, ?, ?, ?, 0, ?, ?, ?, ?, ?)",
-            (change.key, task.seq, task.root, day, spent, change.model, usage, tx.now, tx.now),
-        )
-    else:
-        tx.connection.execute(
-            "UPDATE ledger SET settled = ?, model = ?, usage = ?, updated = ? WHERE id = ?",
-            (spent, change.model, usage, tx.now, entry),
-        )
-    tx.connection.execute(_ADD, (f"root:{task.root}", f"day:{day}", spent - reserved))
-    return _purse(tx.connection, f"root:{task.root}")
+    settled = tx.connection.execute(_SETTLE, (spent, change.model, usage, tx.now, task.seq, change.key)).fetchall()
+    reserved, day = settled[0] if settled else (0, day_of(tx.now))
+    if not settled:
+        tx.connection.execute(_PAID, (change.key, task.seq, task.root, day, spent, change.model, usage, tx.now, tx.now))
+    return _add(tx, task.root, day, spent - reserved)[0]
+
+
+def _add(tx: Transaction, root: str, day: str, amount: int) -> tuple[int, int]:
+    """Put an amount into the purses of a root and of a day; what is in them then."""
+    root, day = f"root:{root}", f"day:{day}"
+    totals = dict(tx.connection.execute(_ADD, (root, day, amount)).fetchall())
+    return totals[root], totals[day]
 
 
 def cost_of(connection: sqlite3.Connection, task: int) -> int:

@@ -16,10 +16,14 @@ from autohands.storage.workspaces import Place
 
 ID_PREFIX: Final = "ses_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_FIELDS: Final = ("id", "name", "principal", "workspace", "agent", "title", "system", "tasks", "created", "updated")
+_FIELDS: Final = (
+    *("id", "name", "principal", "workspace", "agent", "title", "system"),
+    *("tasks", "attempts", "created", "updated"),
+)
 _SELECT: Final = (
     "SELECT s.id, s.name, s.principal, coalesce(w.root, ''), s.agent, s.title, s.system,"
-    " (SELECT count(*) FROM task t WHERE t.session = s.id), s.created, s.updated"
+    " (SELECT count(*) FROM task t WHERE t.session = s.id),"
+    " (SELECT coalesce(sum(t.attempt), 0) FROM task t WHERE t.session = s.id), s.created, s.updated"
     " FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
 )
 _SAID: Final = (

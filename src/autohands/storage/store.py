@@ -70,8 +70,8 @@ class Store:
         await self._database.close()
 
     def _committed(self, tx: Transaction) -> None:
-        for task, entry in tx.entries:
-            self.journal.show(task, entry)
+        for task, entries in tx.entries:
+            self.journal.show(task, entries)
         self.engine.committed(tx)
 
     def _changed(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from autohands.storage.events import Entry, Kept
@@ -37,16 +39,18 @@ class Stream:
         """The place behind the last entry."""
         return self.first + len(self.entries)
 
-    def push(self, entry: Entry) -> None:
-        """Show an event that was committed, or a delta."""
-        self.entries.append(entry)
-        self.size += entry.size
-        if isinstance(entry, Kept):
-            self.seq = max(self.seq, entry.seq)
-            self._told = self.end
-            self._forget()
-        else:
-            entry.after = self.seq
+    def push(self, entries: Sequence[Entry]) -> None:
+        """Show events that were committed, and deltas."""
+        for entry in entries:
+            self.entries.append(entry)
+            self.size += entry.size
+            if isinstance(entry, Kept):
+                self.seq = max(self.seq, entry.seq)
+                self._told = self.end
+            else:
+                entry.after = self.seq
+        if not self.readers:
+            self.forget()
         while self.size > RING_BYTES:
             dropped = self._drop()
             if not isinstance(dropped, Kept):
@@ -54,9 +58,13 @@ class Stream:
         for reader in self.readers:
             reader.wake()
 
-    def _forget(self) -> None:
-        place = min((reader.place for reader in self.readers), default=self._told)
-        while self.first < min(place, self._told):
+    def forget(self) -> None:
+        """Drop what comes before the last event and has been seen by all."""
+        place = min([self._told, *(reader.place for reader in self.readers)])
+        if place == self.end:
+            self.entries.clear()
+            self.first, self.size = place, 0
+        while self.first < place:
             self._drop()
 
     def _drop(self) -> Entry:
@@ -96,13 +104,13 @@ class Reader:
             place += 1
         self.place = place
 
-    def take(self) -> Entry | None:
-        """The next entry, if there is one."""
-        if self.place >= self.stream.end:
-            return None
-        entry = self.stream.entries[self.place - self.stream.first]
-        self.place += 1
-        return entry
+    def take(self) -> list[Entry]:
+        """All entries from its place on; it is behind them then."""
+        stream = self.stream
+        entries = list(islice(stream.entries, self.place - stream.first, None))
+        self.place = stream.end
+        stream.forget()
+        return entries
 
     async def wait(self) -> None:
         """Return when there may be more."""

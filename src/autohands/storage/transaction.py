@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ class TaskKey(Struct, frozen=True):
 class Transaction:
     """What a unit of work gets.
 
-    `entries` are the events it appended, with their task's id. `ready` says that the engine has reason to look again,
+    `entries` are the events it appended to a task, by its id. `ready` says that the engine has reason to look again,
     `cancelled` and `spoken` name running tasks that are to be cancelled or have words to read.
     """
 
@@ -35,7 +35,7 @@ class Transaction:
     def __init__(self, connection: sqlite3.Connection, now: int) -> None:
         self.connection = connection
         self.now = now
-        self.entries: list[tuple[str, Entry]] = []
+        self.entries: list[tuple[str, Sequence[Entry]]] = []
         self.ready = False
         self.cancelled: list[str] = []
         self.spoken: list[str] = []
