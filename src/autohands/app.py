@@ -293,7 +293,7 @@ async def _serving(loop: RunLoop) -> AsyncIterator[None]:
                 running.cancel()
     except BaseExceptionGroup as group:
         if len(group.exceptions) == 1:
-            raise group.exceptions[0] from None
+            raise group.exceptions[0] from group.exceptions[0].__cause__
         raise
 
 

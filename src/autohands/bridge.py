@@ -10,7 +10,7 @@ import msgspec
 from autohands.protocols.events import Event, Unknown
 from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Engine, Journal, Redo, Speak, Storage
 from autohands.protocols.task import Consent, Task, TaskRecord
-from autohands.runloop.queue import TaskQueue
+from autohands.runloop.queue import TaskQueue, check_text
 
 _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 
@@ -55,8 +55,9 @@ class RunLoopBridge:
         """Say words to a session (name or id) whose run is under way. The task that will read them, None without one.
 
         Raises:
-            NotFound: There is no such session.
+            BadRequest: They are empty, too long or no valid Unicode. NotFound: There is no such session.
         """
+        check_text(text, "the words are")
         record = await self._storage.session(session)
         task: str | None = (await self._storage.commit(Speak(session=record.id, text=text)))[0]
         return task

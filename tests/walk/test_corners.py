@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -12,9 +13,9 @@ import pytest
 
 import autohands
 from autohands.protocols.context import ToolContext
-from autohands.protocols.errors import BadRequest, ToolError
+from autohands.protocols.errors import BadRequest
 from autohands.protocols.events import Event, RunFinished, TaskWaiting
-from autohands.protocols.messages import Text, ToolReturn, Usage
+from autohands.protocols.messages import ToolReturn, Usage
 from autohands.protocols.provider import Delta, ModelInfo, Request
 from autohands.protocols.storage import Signal
 from autohands.protocols.task import Task, TaskRecord
@@ -289,12 +290,6 @@ async def give_up() -> str:
 
 
 @tool(effect="read")
-async def lost() -> ToolResult:
-    """Answer nothing at all."""
-    return None  # type: ignore[return-value]
-
-
-@tool(effect="read")
 async def late() -> str:
     """A time limit of one's own."""
     raise TimeoutError("the printer did not answer")
@@ -346,10 +341,8 @@ async def test_a_tool_that_ignores_cancellation_does_not_keep_its_run(opened: Op
     @tool(effect="read")
     async def stubborn() -> str:
         """Take no notice."""
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
-        except asyncio.CancelledError:
-            pass
         return "still here"
 
     async with opened(call("stubborn"), "never", tools=(stubborn,)) as (hands, model):
@@ -541,3 +534,26 @@ async def test_empty_words_are_refused(opened: Open, words: str) -> None:
         await hands.ask("Go", session="s1")
         with pytest.raises(BadRequest):
             await hands.speak("s1", words)
+
+
+async def test_an_error_of_the_callers_keeps_its_cause(opened: Open) -> None:
+    with pytest.raises(ValueError, match="theirs") as caught:
+        async with opened():
+            raise ValueError("theirs") from KeyError("why")
+    assert isinstance(caught.value.__cause__, KeyError)
+
+
+async def test_what_a_stubborn_effect_did_is_recorded_before_its_run_stops(opened: Open) -> None:
+    @tool(effect="irreversible")
+    async def stubborn() -> str:
+        """Finish, whatever happens."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return "done all the same"
+
+    async with opened(call("stubborn"), tools=(stubborn,), config=RULE_ALLOW) as (hands, _):
+        record = await hands.submit(Task(prompt="Go"))
+        await state_of(hands, record.id, b"tool.started")
+        await hands.cancel(record.id)
+        assert (await end_of(hands, record.id)).state == "cancelled"
+        assert [step.status for step in await hands.storage.steps(record.id) if step.kind == "tool"] == ["done"]

@@ -192,15 +192,21 @@ async def test_pr08_pr09_each_call_runs_once_if_it_can_and_not_at_all_if_it_cann
         ran.append(path)
         return path
 
+    @tool(effect="read")
+    async def sweep(path: str = ".") -> str:
+        """Sweep all of it, if nothing else is said."""
+        ran.append(path)
+        return path
+
     unreadable = ['{"path": "x"', "[]", "null", '"{\\"path\\": \\"x\\"}"', '{"path": "x",}', '{"path": NaN}', ""]
     wrong: list[dict[str, Any]] = [{"path": None}, {"path": ["x"]}, {"path": "x", "depth": "deep"}, {}, {"PATH": "x"}]
     asked = [
-        *(ScriptedCall("look", arguments) for arguments in unreadable),
+        *(ScriptedCall("sweep", arguments) for arguments in unreadable),
         *(ScriptedCall("look", arguments) for arguments in wrong),
         *(ScriptedCall(name, {"path": "x"}) for name in ("Look", "lookk", "LOOK", "look ")),
         *(ScriptedCall("look", {"path": f"{number}"}) for number in range(200)),
     ]
-    async with opened(calls(*asked), 'look({"path": "text"})', tools=(look,)) as (hands, model):
+    async with opened(calls(*asked), 'look({"path": "text"})', tools=(look, sweep)) as (hands, model):
         assert await hands.ask("Go") == 'look({"path": "text"})'
         told = returned(model)
     assert sorted(ran, key=int) == [f"{number}" for number in range(200)]

@@ -18,7 +18,7 @@ from autohands.protocols.errors import ConfigError
 
 _MOST_BYTES = 256 << 10
 _DEEPEST = 8
-_FRONT_MATTER = re.compile(r"---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)(.*)", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = r"(?sm)---[ \t]*\n(.*?)^---[ \t]*(?:\n|\Z)(.*)"
 
 
 class AgentLimits(Struct, frozen=True):
@@ -68,7 +68,7 @@ def read_agent(path: Path) -> Agent:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     if len(data) > _MOST_BYTES:
         raise ConfigError(f"{path}: larger than {_MOST_BYTES >> 10} KiB")
-    found = _FRONT_MATTER.match(text)
+    found = re.match(_FRONT_MATTER, text)
     builder = Builder()
     front = builder.build(FrontMatter, _yaml(path, found[1]) if found else {}, ())
     builder.build(Name, path.stem, ("file name",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from autohands.config.lines import LineIndex
 from autohands.protocols.errors import ConfigError
 
 _MOST_BYTES = 1 << 20
-_PLACE = re.compile(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", re.DOTALL)
+_PLACE = r"(?s)(.*) \(at (?:line (\d+), column (\d+)|end of document)\)"
 _TWICE = ("Cannot overwrite a value", "Cannot declare", "Duplicate", "Cannot mutate", "Cannot redefine")
 
 
@@ -39,6 +38,8 @@ def read_file(path: Path) -> ConfigFile:
 
 def parse(path: Path, data: bytes) -> ConfigFile:
     """Parse a document; `path` is for messages. Raises `ConfigError`."""
+    import tomllib
+
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -91,7 +92,7 @@ def _read(path: Path) -> bytes:
 
 def _explain(message: str, text: str) -> str:
     """`line: what is wrong`, for a key that is set twice with its name and both lines."""
-    found = _PLACE.fullmatch(message)
+    found = re.fullmatch(_PLACE, message)
     line = int(found[2]) if found and found[2] else text.count("\n") + 1
     what = found[1] if found else message
     again = LineIndex(text).again

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +36,8 @@ def _candidates(workspace: Path, home: Path) -> Iterator[Path]:
 
 def _keys(path: Path) -> str:
     """Which keys a TOML file sets, if that can be told from a bounded look at a regular file."""
+    import tomllib
+
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
             return ""

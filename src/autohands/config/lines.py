@@ -11,13 +11,10 @@ KeyPath: TypeAlias = tuple[str | int, ...]
 _BARE = r"[A-Za-z0-9_-]+"
 _BASIC = r'"(?:\\.|[^"\\\n])*"'
 _LITERAL = r"'[^'\n]*'"
-_KEY = re.compile(rf"({_BARE}|{_BASIC}|{_LITERAL})[ \t]*(\.?)[ \t]*")
-_SPACE = re.compile(r"[ \t]*")
-_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
-_VALUE = re.compile(
-    rf'"""(?:\\.|[^\\])*?"""+|\'\'\'.*?\'\'\'+|{_BASIC}|{_LITERAL}|#[^\n]*|[\[{{]|[\]}}]|\n|[^\[\]{{}}"\'#\n]+',
-    re.DOTALL,
-)
+_KEY = rf"({_BARE}|{_BASIC}|{_LITERAL})[ \t]*(\.?)[ \t]*"
+_SPACE = r"[ \t]*"
+_BLANK = r"(?:[ \t\r\n]|#[^\n]*)*"
+_VALUE = rf'(?s)"""(?:\\.|[^\\])*?"""+|\'\'\'.*?\'\'\'+|{_BASIC}|{_LITERAL}|#[^\n]*|[\[{{]|[\]}}]|\n|[^\[\]{{}}"\'#\n]+'
 
 
 class LineIndex:
@@ -92,7 +89,7 @@ def _statements(text: str) -> Iterator[tuple[int, int, KeyPath]]:
 
 def _names(text: str, at: int) -> tuple[KeyPath, int]:
     names: list[str] = []
-    while found := _KEY.match(text, at):
+    while found := re.compile(_KEY).match(text, at):
         at = found.end()
         names.append(_unquoted(found[1]))
         if not found[2]:
@@ -114,7 +111,7 @@ def _unquoted(name: str) -> str:
 def _skip_value(text: str, at: int) -> int:
     """The place after a value, which may span lines within brackets and long strings."""
     depth = 0
-    while found := _VALUE.match(text, at):
+    while found := re.compile(_VALUE).match(text, at):
         at = found.end()
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
         if found[0] == "\n" and depth <= 0:
@@ -122,6 +119,6 @@ def _skip_value(text: str, at: int) -> int:
     return at
 
 
-def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
+def _end(pattern: str, text: str, at: int) -> int:
+    found = re.compile(pattern).match(text, at)
     return found.end() if found else at

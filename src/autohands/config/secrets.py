@@ -6,10 +6,8 @@ import hashlib
 import re
 from collections.abc import Mapping
 
-_SECRET = re.compile(
-    r"(^|[_.-])(api_?key|key|token|secret|password|passphrase|credentials?|authorization)$", re.IGNORECASE
-)
-_USER_IN_URL = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_SECRET = r"(?i)(^|[_.-])(api_?key|key|token|secret|password|passphrase|credentials?|authorization)$"
+_USER_IN_URL = r"(?<=://)[^/@\s]+(?=@)"
 _SHOWN_FROM = 20
 
 
@@ -26,7 +24,7 @@ class Secrets:
 
 def is_secret(name: str) -> bool:
     """Whether a key or a variable of that name holds a secret: `api_key`, `GITHUB_TOKEN`."""
-    return _SECRET.search(name) is not None
+    return re.search(_SECRET, name) is not None
 
 
 def fingerprint(secret: str) -> str:
@@ -40,4 +38,4 @@ def fingerprint(secret: str) -> str:
 
 def without_user(text: str) -> str:
     """A text with the user and password of its URLs as a fingerprint."""
-    return _USER_IN_URL.sub(lambda found: fingerprint(found[0]), text)
+    return re.sub(_USER_IN_URL, lambda found: fingerprint(found[0]), text)

@@ -9,7 +9,7 @@ from typing import Any
 from autohands.config.check import Problem
 from autohands.config.lines import KeyPath
 
-_VARIABLE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}|\$\{")
+_VARIABLE = r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(:-([^}]*))?\}|\$\{"
 
 
 class Substitution:
@@ -30,7 +30,7 @@ class Substitution:
         if isinstance(value, list):
             return [self.apply(each, (*path, number)) for number, each in enumerate(value)]
         if isinstance(value, str) and "${" in value:
-            return _VARIABLE.sub(lambda found: self._put(found, path), value)
+            return re.sub(_VARIABLE, lambda found: self._put(found, path), value)
         return value
 
     def _put(self, found: re.Match[str], path: KeyPath) -> str:

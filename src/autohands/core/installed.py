@@ -1,8 +1,8 @@
 """The entry points of a group, read from the folders of the installed distributions.
 
-`importlib.metadata` tells the same, but its import alone takes longer than all of this package's; it is asked only where
-there is more than folders. Sources: packaging.python.org, specifications "Entry points" and "Recording installed
-projects".
+`importlib.metadata` tells the same, but importing it takes longer than importing all of this package; it is asked only
+where there is more than folders. Sources: packaging.python.org, the specifications "Entry points" and "Recording
+installed projects".
 """
 
 from __future__ import annotations

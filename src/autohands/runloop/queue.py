@@ -46,19 +46,24 @@ def checked(task: Task) -> Task:
     Raises:
         BadRequest: What is wrong with it.
     """
-    if not task.prompt.strip() and task.payload is None:
-        raise BadRequest("the prompt is empty", hint="say what is to be done")
-    if len(task.prompt) > MAX_PROMPT_CHARACTERS:
-        raise BadRequest(f"the prompt is longer than {MAX_PROMPT_CHARACTERS:,} characters", hint="put it into a file")
-    try:
-        task.prompt.encode()
-    except UnicodeEncodeError:
-        raise BadRequest("the prompt is not valid Unicode text") from None
+    check_text(task.prompt, "the prompt is", may_be_empty=task.payload is not None)
     if isinstance(task.priority, str) and task.priority not in PRIORITIES:
         raise BadRequest(f"priority {task.priority!r} is none of {', '.join(PRIORITIES)}")
     if isinstance(task.priority, int) and not -60 <= task.priority <= 60:
         raise BadRequest(f"priority {task.priority} is not between -60 and 60")
     return task
+
+
+def check_text(text: str, what: str, *, may_be_empty: bool = False) -> None:
+    """Raise `BadRequest`, beginning with `what`, if a model cannot be told this."""
+    if not may_be_empty and not text.strip():
+        raise BadRequest(f"{what} empty", hint="say what is to be done")
+    if len(text) > MAX_PROMPT_CHARACTERS:
+        raise BadRequest(f"{what} longer than {MAX_PROMPT_CHARACTERS:,} characters", hint="put it into a file")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise BadRequest(f"{what} not valid Unicode text") from None
 
 
 def _wrap(middleware: Middleware, submit: Submit) -> Submit:

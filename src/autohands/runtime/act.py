@@ -16,8 +16,9 @@ from autohands.protocols.guard import Allow, Ask, Deny
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.storage import RecordStep, Step
 from autohands.protocols.tool import ToolResult
-from autohands.runtime.around import carry_out
+from autohands.runtime.around import carry_out, is_cancelled, reconcile
 from autohands.runtime.toolbox import Checked
+from autohands.sdk.clip import clip_ends, json_safe
 
 if TYPE_CHECKING:
     from autohands.core.context import ExecutionContext
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 UNKNOWN = (
     "outcome_unknown: this call had begun when the program stopped, and nobody knows how far it came; "
     "check before repeating it"
+)
+
+CANNOT_WAIT = (
+    "cannot_wait: {name} is {effect}, and a tool that waits starts again from its top, which only those may do that are "
+    "`read` or `idempotent`; what it did before stays done"
 )
 
 
@@ -46,6 +52,7 @@ class Act:
         self._turn = turn
         self._results = turn.results
         self._waits: list[Wait] = []
+        self._held: dict[bool, int] = {}
         self._side_by_side = asyncio.Semaphore(parts.limits.parallel)
         self.denied: list[ToolCall] = []
 
@@ -61,12 +68,24 @@ class Act:
             if self._results[index - 1] is None and (each := await self._admit(index, call))
         ]
         for group in _groups(admitted):
-            if self._waits and not group[0].checked.repeatable:
-                continue  # effects keep their order: one that waits holds back those behind it
-            await self._run_group(group)
+            if not self._is_held(group[0]):
+                await self._run_group(group)
         if self._waits:
             raise Parked(*self._waits)
         return self._results
+
+    def _wait(self, index: int, waits: Sequence[Wait], *, repeatable: bool) -> None:
+        """Call `index` stays open, and holds back what is behind it."""
+        self._waits.extend(waits)
+        self._held[repeatable] = min(index, self._held.get(repeatable, index))
+
+    def _is_held(self, each: Admitted) -> bool:
+        """Effects keep their order: one that waits holds back those behind it, but for two that may both be repeated:
+        they wait side by side."""
+        if each.checked.effect == "read":
+            return False
+        holding = [index for repeatable, index in self._held.items() if not (repeatable and each.checked.repeatable)]
+        return any(index < each.index for index in holding)
 
     async def _run_group(self, group: Sequence[Admitted]) -> None:
         if len(group) == 1:
@@ -78,14 +97,16 @@ class Act:
 
     async def _admit(self, index: int, call: ToolCall) -> Admitted | None:
         """Decide about one call; what does not run gets its result here."""
+        step = self._turn.steps.get(index)
+        begun = step if step and step.status == "started" else None
         try:
             checked = self._parts.toolbox.check(call)
         except ToolError as error:
-            self._refuse(index, call, error.text)
+            self._refuse(index, call, error.text, begun=begun is not None)
             return None
         ctx = self._parts.context_for(self._turn.number, index, lambda text: self._show(index, text))
-        if (step := self._turn.steps.get(index)) and step.status == "started":
-            await self._settle(index, checked, ctx, step)
+        if begun:
+            await self._settle(index, checked, ctx, begun)
             return None
         verdict = await self._parts.toolbox.judge(checked, ctx)
         if isinstance(verdict, Allow):
@@ -93,7 +114,7 @@ class Act:
         if isinstance(verdict, Ask):
             answer = await self._parts.approvals.answer(self._turn.number, index, checked, verdict, ctx)
             if isinstance(answer, Wait):
-                self._waits.append(answer)
+                self._wait(index, [answer], repeatable=False)
                 return None
             if answer.allowed:
                 return Admitted(index, checked, ctx)
@@ -105,10 +126,8 @@ class Act:
         """An effect that had begun when the program stopped: its outcome if the tool can tell, else unknown."""
         result: ToolResult | None = None
         if step.input_hash == checked.digest:
-            try:
-                result = await checked.tool.reconcile(ctx, ctx.scope.key, checked.arguments)
-            except ToolError:
-                result = None
+            output_bytes = self._parts.limits.output_bytes
+            result = await reconcile(checked.tool, ctx, ctx.scope.key, checked.arguments, output_bytes)
         status: Literal["done", "failed", "unknown"] = "unknown" if result is None else _status(result)
         self._record(index, checked.call, result or ToolResult(UNKNOWN, failed=True), status)
 
@@ -124,9 +143,13 @@ class Act:
             async with self._side_by_side:
                 result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
         except Parked as parked:
-            self._waits.extend(parked.waits)
-            return
+            if checked.repeatable:
+                self._wait(index, parked.waits, repeatable=True)
+                return
+            result = ToolResult(CANNOT_WAIT.format(name=checked.call.name, effect=checked.effect), failed=True)
         self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
+        if is_cancelled():
+            raise asyncio.CancelledError  # the tool took no notice of it
 
     def _record(
         self,
@@ -165,15 +188,20 @@ class Act:
             ended=None if status == "started" else now,
         )
 
-    def _refuse(self, index: int, call: ToolCall, text: str) -> None:
-        self._record(index, call, ToolResult(text, failed=True), "failed")
+    def _refuse(self, index: int, call: ToolCall, text: str, *, begun: bool) -> None:
+        """A call that cannot run; if it had begun before its tool changed, nobody can tell what became of it."""
+        if begun:
+            self._record(index, call, ToolResult(UNKNOWN, failed=True), "unknown")
+        else:
+            self._record(index, call, ToolResult(text, failed=True), "failed")
 
     def _deny(self, index: int, call: ToolCall, reason: str) -> None:
         self.denied.append(call)
         self._record(index, call, ToolResult(f"denied: {reason}", failed=True), "denied")
 
     def _show(self, index: int, text: str) -> None:
-        self._parts.lease.emit(ToolOutput(turn=self._turn.number, index=index, text=text))
+        shown = clip_ends(json_safe(text), self._parts.limits.output_bytes)
+        self._parts.lease.emit(ToolOutput(turn=self._turn.number, index=index, text=shown))
 
 
 def _groups(admitted: Sequence[Admitted]) -> Iterator[list[Admitted]]:

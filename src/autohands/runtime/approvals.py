@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from autohands.protocols.context import Wait
-from autohands.protocols.errors import ToolError
 from autohands.protocols.events import ApprovalRequested
 from autohands.protocols.guard import Ask
 from autohands.protocols.storage import ApprovalRecord, AskApproval, Lease
+from autohands.runtime.around import preview
 from autohands.sdk.identity import new_id, now_ms
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ class Answer(msgspec.Struct, frozen=True):
 class Approvals:
     """The approvals of one task. Each is bound to the bytes of one call, is used once and survives a restart."""
 
-    def __init__(self, lease: Lease, known: list[ApprovalRecord], expire_seconds: float) -> None:
+    def __init__(
+        self, lease: Lease, known: list[ApprovalRecord], expire_seconds: float, preview_bytes: int = 32_768
+    ) -> None:
         self._lease = lease
         self._task = lease.record.task
         self._known = {(record.turn, record.index): record for record in known}
         self._expire_seconds = expire_seconds
+        self._preview_bytes = preview_bytes
 
     async def answer(self, turn: int, index: int, checked: Checked, ask: Ask, ctx: ExecutionContext) -> Answer | Wait:
         """The answer that stands, or the wait for one."""
@@ -47,10 +50,7 @@ class Approvals:
         return await self._request(turn, index, checked, ask, ctx)
 
     async def _request(self, turn: int, index: int, checked: Checked, ask: Ask, ctx: ExecutionContext) -> Wait:
-        try:
-            preview = await checked.tool.preview(ctx, checked.arguments)
-        except ToolError as error:
-            preview = f"(no preview: {error.text})"
+        shown = await preview(checked.tool, ctx, checked.arguments, self._preview_bytes)
         now = now_ms()
         record = ApprovalRecord(
             id=new_id("apr"),
@@ -59,7 +59,7 @@ class Approvals:
             index=index,
             tool=checked.call.name,
             effect=checked.effect,
-            preview=preview,
+            preview=shown,
             digest=checked.digest,
             reason=ask.reason,
             created=now,
@@ -71,7 +71,7 @@ class Approvals:
             index=index,
             call=checked.call,
             effect=checked.effect,
-            preview=preview,
+            preview=shown,
             reason=ask.reason,
         )
         await self._lease.commit(AskApproval(approval=record), event=event)

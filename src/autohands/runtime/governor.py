@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 
+import msgspec
 from msgspec import Struct
 
 from autohands.protocols.errors import AutoHandsError, ProviderError
@@ -16,6 +17,7 @@ from autohands.protocols.storage import Change, Lease, Reserve, Settle
 UNKNOWN_INPUT_PRICE = 10_000_000
 UNKNOWN_OUTPUT_PRICE = 40_000_000
 CHARACTERS_PER_TOKEN = 3
+_ENCODER = msgspec.json.Encoder()
 
 
 class Caps(Struct, frozen=True):
@@ -45,9 +47,8 @@ def cost(model: ModelInfo, usage: Usage) -> int:
 class Purse:
     """What one run may spend. Changes that need no barrier of their own wait in `pending` for the next one."""
 
-    def __init__(self, lease: Lease, model: ModelInfo, caps: Caps, spent: int) -> None:
+    def __init__(self, lease: Lease, caps: Caps, spent: int) -> None:
         self._lease = lease
-        self._model = model
         self._caps = caps
         self._calls = 0
         self.spent = spent
@@ -59,14 +60,15 @@ class Purse:
         pending, self.pending = self.pending, []
         return pending
 
-    async def reserve(self, request: Request, characters: int) -> str:
+    async def reserve(self, model: ModelInfo, request: Request, characters: int) -> str:
         """Put the worst case aside: a barrier, which makes earlier steps durable too. Returns the reservation's key.
 
         Raises:
             ProviderError: A cap forbids the call (`kind="budget"`).
         """
-        usage = Usage(input=characters // CHARACTERS_PER_TOKEN + 1, output=request.max_output_tokens or 0)
-        amount = cost(self._model, usage)
+        tokens, output = characters // CHARACTERS_PER_TOKEN + 1, request.max_output_tokens or model.output_tokens
+        plain, cached = Usage(input=tokens, output=output), Usage(input=tokens, output=output, cache_write=tokens)
+        amount = max(cost(model, plain), cost(model, cached))
         self._calls += 1
         key = f"{self._lease.record.id}:{self._lease.attempt}:{self.turn}:{self._calls}"
         caps = self._caps
@@ -83,11 +85,11 @@ class Purse:
         self._lease.emit(BudgetReserved(turn=self.turn, micro_usd=amount))
         return key
 
-    def settle(self, key: str, usage: Usage) -> None:
+    def settle(self, model: ModelInfo, key: str, usage: Usage) -> None:
         """Replace a reservation by the true cost, with the next barrier. Until then the worst case counts."""
-        amount = cost(self._model, usage)
+        amount = cost(model, usage)
         self.spent += amount
-        self.pending.append(Settle(key=key, micro_usd=amount, usage=usage, model=self._model.name))
+        self.pending.append(Settle(key=key, micro_usd=amount, usage=usage, model=model.name))
         self._lease.emit(BudgetSettled(turn=self.turn, micro_usd=amount, run_micro_usd=self.spent))
 
 
@@ -124,18 +126,18 @@ class Metered:
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off keeps its reservation."""
-        characters = self.characters or sum(len(message.text) for message in request.messages)
-        key = await self._purse.reserve(request, characters)
+        model = self._provider.describe(request.model)
+        key = await self._purse.reserve(model, request, self.characters or len(_ENCODER.encode(request)))
         deltas, silent = self._provider.stream(request), True
         try:
             async for delta in deltas:
                 silent = False
                 if isinstance(delta, Replied):
-                    self._purse.settle(key, delta.reply.usage)
+                    self._purse.settle(model, key, delta.reply.usage)
                 yield delta
         except AutoHandsError:
             if silent:
-                self._purse.settle(key, Usage())
+                self._purse.settle(model, key, Usage())
             raise
         finally:
             if isinstance(deltas, AsyncGenerator):

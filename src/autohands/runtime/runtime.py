@@ -21,7 +21,7 @@ from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
 from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
-from autohands.protocols.task import Task, TaskRecord
+from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
@@ -121,6 +121,7 @@ class AgentRuntime:
         limit = asyncio.timeout(run.remaining_seconds)
         try:
             async with limit:
+                await asyncio.sleep(0)  # a time that is over is noticed before anything begins
                 ended = await run_agent(run)
         except TimeoutError:
             if not limit.expired():
@@ -138,7 +139,7 @@ class AgentRuntime:
             provider = recording(provider, task.record, generation.providers)
         toolbox = Toolbox(dict(generation.tools.items()), agent.tools, self._all_guards(generation))
         workspace = self._shared.workspace_of(session.record.workspace)
-        purse = Purse(lease, model, self._caps(task), await self._spent(lease))
+        purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
         system = session.record.system
         if system is None:
@@ -194,8 +195,7 @@ class AgentRuntime:
         )
 
         async def submit(task: Task) -> TaskRecord:
-            root, queue = task.workspace or session.record.workspace, record.task.queue
-            return await self._shared.submit(msgspec.structs.replace(task, workspace=root, queue=queue))
+            return await self._shared.submit(_as_child(task, record.task, session.record.workspace))
 
         services = self._services(record.session, workspace, models, wait, submit)
         whole = ExecutionContext(scope, services, data=session.data)
@@ -260,7 +260,25 @@ class AgentRuntime:
 
     async def _approvals(self, lease: Lease) -> Approvals:
         known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
-        return Approvals(lease, known, self._settings.approval_seconds)
+        return Approvals(lease, known, self._settings.approval_seconds, self._settings.output_bytes)
+
+
+def _as_child(task: Task, parent: Task, workspace: str) -> Task:
+    """A task as a run may submit it: where that run is served, and with no more consent, time and money than it has."""
+    order: tuple[Consent, ...] = ("deny", "ask", "workspace")
+    return msgspec.structs.replace(
+        task,
+        workspace=task.workspace or workspace,
+        queue=parent.queue,
+        consent=min(task.consent, parent.consent, key=order.index),
+        deadline=_lesser(task.deadline, parent.deadline),
+        budget_micro_usd=_lesser(task.budget_micro_usd, parent.budget_micro_usd),
+    )
+
+
+def _lesser(one: int | None, other: int | None) -> int | None:
+    """The lower of two limits; None is no limit."""
+    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 async def _nothing_to_wait_for(key: str) -> dict[str, Any]:

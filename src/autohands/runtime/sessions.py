@@ -53,7 +53,7 @@ class SessionManager:
         """The history as it is recorded, in the order in which its tasks ended."""
         history = History()
         records = await self._storage.tasks(session=task.session, states=END_STATES, limit=ALL)
-        for record in sorted(reversed(records), key=attrgetter("ended")):
+        for record in sorted(records, key=attrgetter("ended", "seq")):
             if record.id != task.id:
                 steps, words = await self._storage.steps(record.id), await self._storage.words(record.id)
                 fold(history, steps, words, ended=True)

@@ -37,6 +37,11 @@ class Checked(msgspec.Struct, frozen=True):
         return self.effect in ("read", "idempotent")
 
     @property
+    def converted(self) -> ToolCall:
+        """The call with the arguments its tool gets, as JSON: what guards judge."""
+        return msgspec.structs.replace(self.call, arguments=msgspec.to_builtins(self.arguments))
+
+    @property
     def digest(self) -> bytes:
         """SHA-256 over tool, version and arguments: what a recorded intent and an approval are bound to."""
         payload = _CANONICAL.encode([self.tool.schema.name, self.tool.version, self.call.arguments])
@@ -103,7 +108,8 @@ class Toolbox:
 
 async def _ask_guard(guard: Guard, checked: Checked, ctx: ToolContext) -> Verdict:
     try:
-        return await guard(checked.tool, checked.call, ctx)
+        answer: object = await guard(checked.tool, checked.converted, ctx)
     except Exception as error:  # a guard is foreign code, and a broken guard is a closed door
         logger.exception("a guard failed on %s", checked.call.name)
         return Deny(f"a guard failed: {type(error).__name__}: {error}")
+    return answer if isinstance(answer, Allow | Ask | Deny) else Deny("a guard gave no verdict")

@@ -7,20 +7,18 @@ import re
 LONGEST_LINE = 2_000
 LONGEST_MARK = 4
 
-ESCAPES = re.compile(
-    r"""\x1b(?:
+# Text, compiled by `re` when it is first used.
+_ESCAPES = r"""(?x)\x1b(?:
         [\]P^_X] [^\x07\x1b\x9c\r\n]* (?:\x07|\x1b\\|\x9c)?   # OSC, DCS, PM, APC, SOS up to their end, or the line's
       | \[ [0-?]* [ -/]* [@-~]?                              # CSI
       | [ -/]* [0-~]                                         # two-character and charset sequences
     )?
     | \x9b [0-?]* [ -/]* [@-~]                               # CSI as one character
     | [\x90\x98\x9d\x9e\x9f] [^\x07\x1b\x9c\r\n]* (?:\x07|\x1b\\|\x9c)?
-    """,
-    re.VERBOSE,
-)
-CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-SURROGATES = re.compile(r"[\ud800-\udfff]")
-DECEPTIVE = re.compile(
+    """
+_CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
+_SURROGATES = r"[\ud800-\udfff]"
+_DECEPTIVE = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -33,17 +31,17 @@ def decode(data: bytes) -> str:
 
 def json_safe(text: str) -> str:
     r"""Text without lone surrogates, which no encoder takes: each becomes `\udc80`."""
-    return SURROGATES.sub(_escaped, text)
+    return re.sub(_SURROGATES, _escaped, text)
 
 
 def plain(text: str) -> str:
     """Text without terminal escape sequences and control characters; tab, newline and carriage return stay."""
-    return CONTROLS.sub("", ESCAPES.sub("", text))
+    return re.sub(_CONTROLS, "", re.sub(_ESCAPES, "", text))
 
 
 def escape(text: str) -> str:
     r"""Text for a person's eyes: what is invisible or reorders what is seen becomes `\x1b` or `\u202e`."""
-    return DECEPTIVE.sub(_escaped, text)
+    return re.sub(_DECEPTIVE, _escaped, text)
 
 
 def clip_lines(text: str, offset: int = 1, limit: int = 2_000, *, longest: int = LONGEST_LINE) -> str:

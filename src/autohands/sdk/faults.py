@@ -18,22 +18,19 @@ LONGEST_WAIT_SECONDS = 86_400.0
 SHOWN_CHARACTERS = 300
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429})
-_PASSING_CODES = re.compile(r"rate_limit|overloaded|server_error|api_error|timeout|unavailable|slow_down|try_again")
-_PASSING_NUMBER = re.compile(r"(408|429|5\d\d)\b")
-_SPEND = re.compile(
-    r"insufficient_quota|billing|credit balance|spend(ing)?.limit|exceeded your current quota|usage limits?\b|"
-    r"insufficient.(balance|credits|funds)|payment.required",
-    re.IGNORECASE,
+# Text, compiled by `re` when a fault is first read: most programs never read one.
+_PASSING_CODES = r"rate_limit|overloaded|server_error|api_error|timeout|unavailable|slow_down|try_again"
+_PASSING_NUMBER = r"(408|429|5\d\d)\b"
+_SPEND = (
+    r"(?i)insufficient_quota|billing|credit balance|spend(ing)?.limit|exceeded your current quota|usage limits?\b|"
+    r"insufficient.(balance|credits|funds)|payment.required"
 )
-_OVERFLOW = re.compile(
-    r"context.?(length|window).{0,20}exceed|exceed\w*.{0,40}context|maximum context length|prompt is too long|"
-    r"too many (input )?tokens|input is too long|request_too_large|reduce the length|longer than the model",
-    re.IGNORECASE,
+_OVERFLOW = (
+    r"(?i)context.?(length|window).{0,20}exceed|exceed\w*.{0,40}context|maximum context length|prompt is too long|"
+    r"too many (input )?tokens|input is too long|request_too_large|reduce the length|longer than the model"
 )
-_REFUSED = re.compile(
-    r"content_filter|content_policy|policy_violation|invalid_prompt|safety|cyber_policy", re.IGNORECASE
-)
-_AUTH = re.compile(r"invalid_api_key|authentication_error|permission_error|invalid x-api-key", re.IGNORECASE)
+_REFUSED = r"(?i)content_filter|content_policy|policy_violation|invalid_prompt|safety|cyber_policy"
+_AUTH = r"(?i)invalid_api_key|authentication_error|permission_error|invalid x-api-key"
 
 
 class Service(msgspec.Struct, frozen=True):
@@ -52,7 +49,7 @@ def from_status(
     said = f"{service.name}: {message or f'HTTP {status}'}" + (f" (HTTP {status})" if message else "")
     about = f"{code} {message}"
     if status in _PASSING_STATUS or status >= 500:
-        if status == 429 and _SPEND.search(about):
+        if status == 429 and re.search(_SPEND, about):
             return _spent(service, said)
         return RetryableError(said, retry_after_seconds=retry_after(headers))
     if 300 <= status < 400:
@@ -62,7 +59,7 @@ def from_status(
         return ProviderError(said, kind="auth", hint="a proxy on the way wants credentials")
     if status == 402:
         return _spent(service, said)
-    if status in (401, 403) and not _REFUSED.search(about):
+    if status in (401, 403) and not re.search(_REFUSED, about):
         return _locked(service, said)
     if status == 404:
         hint = f"is the model's name right? If so: {_base_url(service)}"
@@ -74,24 +71,24 @@ def from_code(service: Service, code: str, message: str) -> RetryableError | Pro
     """The error for an error event within a stream that began with 200."""
     said = f"{service.name}: {message or code or 'an error without a name'}"
     about = f"{code} {message}"
-    if _SPEND.search(about):
+    if re.search(_SPEND, about):
         return _spent(service, said)
-    if _AUTH.search(code):
+    if re.search(_AUTH, code):
         return _locked(service, said)
-    if _PASSING_CODES.search(code) or not code or _PASSING_NUMBER.match(code):
+    if re.search(_PASSING_CODES, code) or not code or re.match(_PASSING_NUMBER, code):
         return RetryableError(said)
     return final(service, said, about)
 
 
 def final(service: Service, said: str, about: str) -> ProviderError:
     """The error for a request that will not succeed as it is; `about` is the service's code and message."""
-    if _SPEND.search(about):
+    if re.search(_SPEND, about):
         return _spent(service, said)
-    if _OVERFLOW.search(about):
+    if re.search(_OVERFLOW, about):
         return ProviderError(said, kind="overflow", hint="the conversation is longer than the model takes")
-    if _REFUSED.search(about):
+    if re.search(_REFUSED, about):
         return ProviderError(said, kind="refused", hint="the service will not answer this; word it differently")
-    if _AUTH.search(about):
+    if re.search(_AUTH, about):
         return _locked(service, said)
     return ProviderError(said, kind="invalid", hint="the service does not accept this request as it is")
 

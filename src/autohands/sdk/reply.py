@@ -23,7 +23,6 @@ Key: TypeAlias = int | str
 Deltas: TypeAlias = tuple[Delta, ...]
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-_NOT_NAME = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class _TextBlock(Struct):
@@ -233,7 +232,7 @@ def _known_id(id: str) -> str:
 def _read_call(block: _CallBlock, raw: str, *, cut: bool) -> ToolCall:
     call_id = _known_id(block.id)
     if not _NAME.fullmatch(block.name):
-        name = _NOT_NAME.sub("_", block.name)[:64] or "unnamed"
+        name = re.sub(r"[^A-Za-z0-9_-]", "_", block.name)[:64] or "unnamed"
         return ToolCall(call_id, name, {}, f"{block.name[:80]!r} is not a tool's name")
     arguments, invalid = ({}, None) if block.bare and not raw and not cut else read_arguments(raw, cut=cut)
     return ToolCall(call_id, block.name, arguments, invalid)

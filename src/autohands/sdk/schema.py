@@ -13,6 +13,7 @@ import msgspec
 from autohands.protocols.errors import ToolError
 
 _PLAIN = (str, int, float, bool, None, type(None))
+_JSON_NAMES: dict[type, str] = {str: "string", int: "integer", float: "number", bool: "boolean"}
 _ARGS = re.compile(r"^\s*Args:\s*$", re.MULTILINE)
 _SECTION = re.compile(r"^\s*(Args|Returns|Raises|Yields|Example|Examples|Note|Notes):\s*$", re.MULTILINE)
 
@@ -71,14 +72,13 @@ class Signature(msgspec.Struct, frozen=True):
         return converted
 
 
-def read_signature(function: Callable[..., Any], *, skip_first: bool) -> Signature:
-    """Read a function's signature and Google-style docstring.
+def read_signature(function: Callable[..., Any], parameters: Iterable[inspect.Parameter]) -> Signature:
+    """Read those of a function's parameters that a model is told of, and its Google-style docstring.
 
     Raises:
         TypeError: A parameter has no type, or one that JSON cannot carry.
     """
     description, texts = _read_docstring(inspect.getdoc(function) or "")
-    parameters = list(inspect.signature(function).parameters.values())[1 if skip_first else 0 :]
     return Signature(description, tuple(_parameter(function, parameter, texts) for parameter in parameters))
 
 
@@ -91,14 +91,21 @@ def _parameter(function: Callable[..., Any], parameter: inspect.Parameter, texts
         raise TypeError(f"{where}: a tool's parameters are named and typed")
     hint = parameter.annotation
     if isinstance(hint, str):
-        hint = eval(hint, function.__globals__, inspect.getclosurevars(function).nonlocals)
+        enclosing = inspect.getclosurevars(function).nonlocals if function.__closure__ else None
+        hint = eval(hint, function.__globals__, enclosing)
     _check_type(hint, where)
-    schema = inline_references(msgspec.json.schema(hint))
+    schema = _schema_of(hint)
     if parameter.name in texts:
         schema = {**schema, "description": texts[parameter.name]}
     if parameter.default not in (inspect.Parameter.empty, None):
         schema = {**schema, "default": msgspec.to_builtins(parameter.default)}
     return Parameter(parameter.name, hint, parameter.default, schema)
+
+
+def _schema_of(hint: Any) -> dict[str, Any]:
+    """The schema of a type; the plain ones, which most parameters have, are known without asking."""
+    name = _JSON_NAMES.get(hint) if isinstance(hint, type) else None
+    return {"type": name} if name else inline_references(msgspec.json.schema(hint))
 
 
 def _check_type(hint: Any, where: str, inside: tuple[type, ...] = ()) -> None:

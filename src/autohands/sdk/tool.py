@@ -41,9 +41,9 @@ class FunctionTool:
     def __init__(self, function: Function, options: ToolOptions) -> None:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function.__qualname__}: a tool is an async function")
-        parameters = list(inspect.signature(function).parameters)
-        self._takes_context = parameters[:1] == ["ctx"]
-        self._signature = read_signature(function, skip_first=self._takes_context)
+        parameters = list(inspect.signature(function).parameters.values())
+        self._takes_context = bool(parameters) and parameters[0].name == "ctx"
+        self._signature = read_signature(function, parameters[self._takes_context :])
         self._function = function
         self._options = options
         self.version = options.get("version", "1")

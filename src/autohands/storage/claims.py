@@ -28,6 +28,12 @@ _FAMILY: Final = (
     " SELECT seq FROM task WHERE id IN family"
 )
 
+_DESCENDANTS: Final = (
+    "WITH RECURSIVE below(id) AS (SELECT id FROM task WHERE parent = :root"
+    " UNION SELECT t.id FROM task t JOIN below b ON t.parent = b.id)"
+    " SELECT seq, id, session, root FROM task WHERE id IN below AND ended IS NULL"
+)
+
 
 class Claimed(Struct, frozen=True):
     """A task that was claimed: its fencing token, its last event's seq, and whether words wait for it."""
@@ -211,6 +217,8 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
     elif status == "waiting":
         parking.wake_if_due(tx, key)
     tasks.requeue(tx, key, change.queue, change.consent)
+    for row in tx.connection.execute(_DESCENDANTS, {"root": key.id}).fetchall():
+        tasks.requeue(tx, TaskKey(*row), change.queue, None)  # it waits for them: they go where it goes
     tx.ready = True
     return tasks.get(tx.connection, key.id)
 

@@ -147,9 +147,11 @@ class Lease:
     def _gathered(self) -> None:
         if self._over or self._overflowed:
             self._discard()
-        elif self._bytes > MOST_PENDING_BYTES:
+        elif self._bytes > MOST_PENDING_BYTES and self._in_flight:
             self._overflowed = True
             self._discard()
+        elif self._bytes > MOST_PENDING_BYTES:
+            self.flush()  # nothing waits before it: it may be as large as it is
         else:
             self._flusher.add(self)
 

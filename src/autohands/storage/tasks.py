@@ -127,7 +127,8 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
         Conflict: Its idempotency key was used with another body, or its session works elsewhere.
     """
     task, place = change.task, change.place if isinstance(change, Placed) else None
-    body_hash = hashlib.sha256(_encode(replace(task, queue=""))).digest()  # who serves it is no part of the request
+    # Who serves it, and what its parent may by now, is no part of the request.
+    body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
     if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
         return known
     task_id = _new_id(tx, task)

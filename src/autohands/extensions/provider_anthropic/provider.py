@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import cached_property, partial
 
-from autohands.extensions.provider_anthropic import wire
 from autohands.extensions.provider_anthropic.account import find_base_url
 from autohands.extensions.provider_anthropic.models import DEFAULT_MODEL, describe, thinking_mode
 from autohands.protocols.extension import HttpFactory
@@ -36,7 +35,7 @@ class AnthropicProvider:
             "anthropic-version": VERSION,
             **({"x-api-key": account.api_key} if account.api_key else {}),
         }
-        self._writer = Writer(wire.MessagesEncoder(), load_blob)
+        self._load_blob = load_blob
 
     @property
     def available(self) -> bool:
@@ -75,6 +74,8 @@ class AnthropicProvider:
         return exchange(self._http, partial(self._call, request))
 
     async def _call(self, request: Request) -> Call:
+        from autohands.extensions.provider_anthropic.wire import decode
+
         check_key(self.name, self._account)
         tag = f"{self.name}:{request.model}"
         body = await self._writer.write(request, tag)
@@ -82,4 +83,10 @@ class AnthropicProvider:
         if request.thinking is not None and thinking_mode(request.model) == "budget":
             headers = {**headers, "anthropic-beta": INTERLEAVED}
         endpoint = Endpoint(self._service, f"{self._base_url}/v1/messages", headers, self._account.deadlines)
-        return Call(endpoint, body, wire.decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+        return Call(endpoint, body, decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+
+    @cached_property
+    def _writer(self) -> Writer:
+        from autohands.extensions.provider_anthropic.wire import MessagesEncoder
+
+        return Writer(MessagesEncoder(), self._load_blob)

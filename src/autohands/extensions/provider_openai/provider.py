@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from functools import partial
+from functools import cached_property, partial
 
-from autohands.extensions.provider_openai import wire_chat, wire_responses
+from msgspec import Struct
+
 from autohands.extensions.provider_openai.account import OpenAIAccount, find_base_url, find_quirks
 from autohands.extensions.provider_openai.models import DEFAULT_MODEL, describe, reasons
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.provider import Delta, LoadBlob, ModelInfo, Request
 from autohands.sdk.account import check_key, key_name
-from autohands.sdk.exchange import Call, exchange
+from autohands.sdk.exchange import Call, Decode, exchange
 from autohands.sdk.faults import Service
 from autohands.sdk.fragments import Writer
 from autohands.sdk.http import Endpoint, get_json
 from autohands.sdk.reply import ReplyAssembler
+
+
+class Wire(Struct, frozen=True):
+    """A protocol, imported when it is first spoken: its path below the base URL, what writes and what reads it."""
+
+    path: str
+    writer: Writer
+    decode: Decode
 
 
 class OpenAIProvider:
@@ -29,8 +38,7 @@ class OpenAIProvider:
         self._base_url = find_base_url(account, self._quirks)
         self._service = Service(name, key_name(name), self._base_url)
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **self._authorization()}
-        self._chat = Writer(wire_chat.ChatEncoder(self._quirks), load_blob)
-        self._responses = Writer(wire_responses.ResponsesEncoder(), load_blob)
+        self._load_blob = load_blob
 
     @property
     def available(self) -> bool:
@@ -71,13 +79,22 @@ class OpenAIProvider:
     async def _call(self, request: Request) -> Call:
         check_key(self.name, self._account)
         tag = f"{self.name}:{request.model}"
-        if self._speaks_responses(request.model):
-            path, writer, decode = "responses", self._responses, wire_responses.decode
-        else:
-            path, writer, decode = "chat/completions", self._chat, wire_chat.decode
-        body = await writer.write(request, tag)
-        endpoint = Endpoint(self._service, f"{self._base_url}/{path}", self._headers, self._account.deadlines)
-        return Call(endpoint, body, decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+        wire = self._responses if self._speaks_responses(request.model) else self._chat
+        body = await wire.writer.write(request, tag)
+        endpoint = Endpoint(self._service, f"{self._base_url}/{wire.path}", self._headers, self._account.deadlines)
+        return Call(endpoint, body, wire.decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+
+    @cached_property
+    def _chat(self) -> Wire:
+        from autohands.extensions.provider_openai.wire_chat import ChatEncoder, decode
+
+        return Wire("chat/completions", Writer(ChatEncoder(self._quirks), self._load_blob), decode)
+
+    @cached_property
+    def _responses(self) -> Wire:
+        from autohands.extensions.provider_openai.wire_responses import ResponsesEncoder, decode
+
+        return Wire("responses", Writer(ResponsesEncoder(), self._load_blob), decode)
 
     def _speaks_responses(self, model: str) -> bool:
         if self._account.api == "auto":

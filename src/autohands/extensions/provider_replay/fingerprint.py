@@ -20,17 +20,17 @@ SHOWN_LINES = 16
 SHOWN_CHARACTERS = 200
 
 _JSON = msgspec.json.Encoder(order="deterministic")
-_ENVIRONMENT = re.compile(r"\s*<environment>.*</environment>\s*", re.DOTALL)
+_ENVIRONMENT = r"(?s)\s*<environment>.*</environment>\s*"
 _MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _VARYING = [
-    (re.compile(r"\b(?:[a-z]{2,8}_)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<id>"),
-    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?"), "<time>"),
-    (re.compile(rf"\b(?:{_MONTHS})\s+\d{{1,2}}\s+(?:\d\d:\d\d|\d{{4}})\b"), "<time>"),
-    (re.compile(r"(?<![\w.:/])(?:/[\w.@+~-]+)+/([\w.@+~-]+)"), r"<path>/\1"),
-    (re.compile(r"\b\d+(?:\.\d+)?\s?(?:ms|µs|s|sec|secs|seconds?|minutes?)\b"), "<duration>"),
-    (re.compile(r"\b(pid|PID|process)(\s*[:=#]?\s*)\d+"), r"\1\2<pid>"),
-    (re.compile(r"\b0x[0-9a-fA-F]{6,}\b"), "<address>"),
-    (re.compile(r"\bPython \d+\.\d+(?:\.\d+\S*)?"), "Python <version>"),
+    (r"\b(?:[a-z]{2,8}_)?[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
+    (r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?", "<time>"),
+    (rf"\b(?:{_MONTHS})\s+\d{{1,2}}\s+(?:\d\d:\d\d|\d{{4}})\b", "<time>"),
+    (r"(?<![\w.:/])(?:/[\w.@+~-]+)+/([\w.@+~-]+)", r"<path>/\1"),
+    (r"\b\d+(?:\.\d+)?\s?(?:ms|µs|s|sec|secs|seconds?|minutes?)\b", "<duration>"),
+    (r"\b(pid|PID|process)(\s*[:=#]?\s*)\d+", r"\1\2<pid>"),
+    (r"\b0x[0-9a-fA-F]{6,}\b", "<address>"),
+    (r"\bPython \d+\.\d+(?:\.\d+\S*)?", "Python <version>"),
 ]
 
 
@@ -53,7 +53,7 @@ def normal(text: str) -> str:
     """Text without what varies from one machine and one run to the next; a long one is cut and its rest hashed."""
     text = "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).strip("\n")
     for pattern, word in _VARYING:
-        text = pattern.sub(word, text)
+        text = re.sub(pattern, word, text)
     if len(text) <= KEPT_CHARACTERS:
         return text
     import hashlib
@@ -87,7 +87,7 @@ def _lines(message: Message) -> Sequence[str]:
 
 def _line(role: str, part: Part) -> str | None:
     match part:
-        case Text(text) if role == "user" and not _ENVIRONMENT.fullmatch(text):
+        case Text(text) if role == "user" and not re.fullmatch(_ENVIRONMENT, text):
             return f"user: {normal(text)}"
         case ToolCall(name=name, arguments=arguments):
             return f"call: {name} {normal(_JSON.encode(arguments).decode())}"

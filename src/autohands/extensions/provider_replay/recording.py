@@ -42,10 +42,6 @@ class Line(Struct, frozen=True):
     reply: Reply
 
 
-_HEAD = msgspec.json.Decoder(Head)
-_LINE = msgspec.json.Decoder(Line)
-
-
 class Recording:
     """A recording that was read."""
 
@@ -99,9 +95,9 @@ def read(file: Path) -> Recording:
     for number, line in _numbered(data):
         try:
             if number == 1 and b'"recording"' in line:
-                head = _HEAD.decode(line)
+                head = msgspec.json.decode(line, type=Head)
             else:
-                lines.append(_LINE.decode(line))
+                lines.append(msgspec.json.decode(line, type=Line))
         except (msgspec.DecodeError, UnicodeError) as error:
             said = f"{file}, line {number}: not a line of a recording ({error})"
             raise ProviderError(said, kind="invalid", hint="`run --record FILE` writes recordings") from error

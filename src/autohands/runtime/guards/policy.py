@@ -6,7 +6,7 @@ asks in any case.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from autohands.protocols.messages import ToolCall
 from autohands.protocols.tool import Tool
 from autohands.protocols.workspace import Workspace
 
-PATH_ARGUMENTS = ("path", "source", "destination", "cwd")
+PATH_ARGUMENTS = frozenset({"path", "paths", "source", "destination", "cwd", "file", "files", "directory", "target"})
 
 
 class Policy:
@@ -79,10 +79,22 @@ def _texts(arguments: dict[str, Any], names: Sequence[str]) -> list[str]:
     return [value for name in names if isinstance(value := arguments.get(name), str)]
 
 
+def _named(value: object, *, is_path: bool = False) -> Iterator[str]:
+    """The texts that stand under a path's name, however deep."""
+    if isinstance(value, str) and is_path:
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _named(item, is_path=is_path)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from _named(item, is_path=name in PATH_ARGUMENTS)
+
+
 def _paths(arguments: dict[str, Any], workspace: Workspace) -> list[str]:
     """The paths a call names, from the workspace's root; one that leads out of it stays as it is."""
     paths = []
-    for path in _texts(arguments, PATH_ARGUMENTS):
+    for path in _named(arguments):
         try:
             paths.append(workspace.relative(path))
         except ToolError:
