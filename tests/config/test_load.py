@@ -65,7 +65,7 @@ def test_each_layer_stands_over_the_one_before(home: Path) -> None:
     assert [loaded.origin(tuple(key.split("."))) for key in ("model", "limits.turns", "limits.time_seconds")] == [
         f"{path}:1",
         f"{path}:3",
-        f"{path}:2",
+        "default",
     ]
     assert loaded.origin(("limits", "parallel")) == "environment AUTOHANDS_LIMITS_PARALLEL"
     assert loaded.origin(("limits", "output_bytes")) == "option"

@@ -9,6 +9,7 @@ import pytest
 
 from autohands.protocols.errors import ToolError
 from autohands.sdk import ToolContext, ToolResult, tool
+from autohands.sdk.tool import FunctionTool
 
 NOTHING: Any = None
 
@@ -128,6 +129,9 @@ def test_a_parameter_that_json_cannot_carry_is_an_error_where_it_is_written() ->
             """Break."""
             return ""
 
+    with pytest.raises(TypeError, match=r"'raed' is none of read, idempotent"):
+        FunctionTool(quiet, {"effect": "raed"})  # type: ignore[typeddict-item]
+
     with pytest.raises(TypeError, match="named and typed"):
 
         @tool
@@ -150,6 +154,11 @@ def test_a_type_that_contains_itself_is_refused() -> None:
         async def deep(tree: Tree) -> str:
             """Break."""
             return ""
+
+
+async def quiet() -> str:
+    """Say nothing."""
+    return ""
 
 
 class Tree(msgspec.Struct):

@@ -480,6 +480,30 @@ async def test_a_child_may_no_more_than_its_parent(opened: Open, workspace: Path
     assert not (workspace / "a").exists()
 
 
+async def test_an_effect_that_cannot_be_told_does_not_happen(opened: Open) -> None:
+    @tool(effect_of=lambda arguments: arguments["missing"])
+    async def act() -> str:
+        """Act."""
+        return "acted"
+
+    async with opened(call("act"), "ok", tools=(act,), config=RULE_ALLOW) as (hands, model):
+        assert await hands.ask("Go") == "ok"
+        assert "tool_crashed" in returned(model.requests[1])[0]
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_child_cannot_line_up_behind_its_parent(opened: Open, by_name: bool) -> None:
+    @tool(effect="read")
+    async def delegate(ctx: ToolContext) -> str:
+        """Have another task of this session do it, and wait for it."""
+        child = await ctx.submit(Task(prompt="child", session="s1" if by_name else ctx.session))
+        return str(await ctx.wait(f"child:{child.id}"))
+
+    async with opened(call("delegate"), "ok", tools=(delegate,)) as (hands, model):
+        assert await hands.ask("Go", session="s1") == "ok"
+        assert "same_session" in returned(model.requests[1])[0]
+
+
 # --- money ----------------------------------------------------------------------------------------------------------
 
 

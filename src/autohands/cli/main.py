@@ -22,7 +22,7 @@ COMMANDS = {
     "tool": "list, show, call.",
     "extension": "list, info, enable, disable.",
     "provider": "list, models, test.",
-    "config": "show, check, path, set.",
+    "config": "show, check, path, set, unset.",
     "doctor": "What is missing, what is wrong, how to mend it.",
     "completion": "The completion script for bash, zsh or fish.",
 }

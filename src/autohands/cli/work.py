@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autohands.cli.fail import debugging
@@ -44,6 +46,21 @@ def opened(
             hint = "change to another one, or pass --workspace DIR"
             raise BadRequest("the current directory does not exist any more", hint=hint) from None
     return app.open(workspace=workspace, config_file=config, serve=serve)
+
+
+@asynccontextmanager
+async def looking(*, config: Path | None = None, serve: bool = False) -> AsyncIterator[Hands]:
+    """An open AutoHands for a command that only looks: where there is no state directory yet, none is made."""
+    from autohands import app
+    from autohands.config.paths import home_directory
+
+    if home_directory(os.environ).exists():
+        async with opened(config=config, serve=serve) as hands:
+            yield hands
+        return
+    with TemporaryDirectory(prefix="autohands-") as place:
+        async with app.open(home=place, config_file=config, serve=serve) as hands:
+            yield hands
 
 
 async def _until_stopped(command: Coroutine[Any, Any, T]) -> T:

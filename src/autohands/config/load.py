@@ -34,7 +34,9 @@ class Loaded(Struct, frozen=True, kw_only=True):
 
     def origin(self, path: KeyPath) -> str:
         """Where the value at a path is from: `default`, `FILE:LINE`, `environment NAME` or `option`."""
-        return _origin(path, self.origins, self.file) or "default"
+        if _is_set(path, self.origins) or _stands(self.file.table, path):
+            return _origin(path, self.origins, self.file) or "default"
+        return "default"
 
 
 def load(
@@ -55,7 +57,7 @@ def load(
     Raises:
         ConfigError: Everything that is wrong, one problem a line, with file, line, key and the nearest valid name.
     """
-    source = _read(home, file)
+    source = read_source(home, file)
     return compose(source, environ, options=options, extensions=extensions)
 
 
@@ -67,6 +69,46 @@ def compose(
     extensions: Mapping[str, type | None] | None = None,
 ) -> Loaded:
     """Put a file that was read, the environment and options together. Parameters and errors are those of `load`."""
+    mixture = _mix(source, environ, options or {})
+    loaded, problems = _build(mixture, extensions)
+    if loaded is None:
+        raise _error(problems, mixture)
+    return loaded
+
+
+def salvage(
+    source: ConfigFile, environ: Mapping[str, str], *, extensions: Mapping[str, type | None] | None = None
+) -> tuple[Loaded, list[Problem]]:
+    """What of a file and the environment makes sense, and what is wrong with the rest."""
+    mixture = _mix(source, environ, {})
+    loaded, problems = _build(mixture, extensions)
+    wrong = problems
+    while loaded is None:
+        mixture.unset.clear()
+        for problem in wrong:
+            _drop(mixture.table, problem.path)
+        loaded, wrong = _build(mixture, extensions)
+    return loaded, problems
+
+
+def problem_line(problem: Problem, loaded: Loaded) -> str:
+    """A problem with its place: `FILE:LINE: key: what is wrong`."""
+    place = _origin(problem.path, loaded.origins, loaded.file) or str(loaded.file.path)
+    return f"{place}: {dotted(problem.path)}: {problem.text}"
+
+
+class _Mixture(Struct, frozen=True, kw_only=True):
+    """Everything that was given, in one table; `unset` are variables in it that are not set."""
+
+    table: dict[str, Any]
+    source: ConfigFile
+    origins: dict[KeyPath, str]
+    lenient: dict[KeyPath, None]
+    used: dict[KeyPath, tuple[str, ...]]
+    unset: list[Problem]
+
+
+def _mix(source: ConfigFile, environ: Mapping[str, str], options: Mapping[str, Any]) -> _Mixture:
     substitution = Substitution(environ)
     table = substitution.apply(source.table)
     origins: dict[KeyPath, str] = {}
@@ -76,20 +118,78 @@ def compose(
             _put(table, path, environ[name])
             origins[path] = f"environment {name}"
             lenient[path] = None
-    for path, value in _flat(options or {}):
+    for path, value in _flat(options):
         _put(table, path, value)
         origins[path] = "option"
-    builder = Builder(lenient)
-    config = builder.build(Config, table, ())
-    built = _build_extensions(builder, table.get("extensions"), extensions)
-    if problems := [*substitution.problems, *builder.problems]:
-        raise _error(problems, origins, source)
-    return Loaded(config=config, file=source, extensions=built, variables=substitution.used, origins=origins)
+    return _Mixture(
+        table=table,
+        source=source,
+        origins=origins,
+        lenient=lenient,
+        used=substitution.used,
+        unset=substitution.problems,
+    )
+
+
+def _build(
+    mixture: _Mixture, extensions: Mapping[str, type | None] | None
+) -> tuple[Loaded, list[Problem]] | tuple[None, list[Problem]]:
+    """The configuration that a mixture makes, or everything that is wrong with it."""
+    builder = Builder(mixture.lenient)
+    config = builder.build(Config, mixture.table, ())
+    built = _build_extensions(builder, mixture.table.get("extensions"), extensions)
+    if problems := [*mixture.unset, *builder.problems]:
+        return None, problems
+    loaded = Loaded(
+        config=config, file=mixture.source, extensions=built, variables=mixture.used, origins=mixture.origins
+    )
+    return loaded, []
+
+
+def _drop(table: dict[str, Any], path: KeyPath) -> None:
+    """Take out what stands at a path, or the nearest table above it that is there; of a list the whole."""
+    for part, below in zip(path, [*path[1:], None], strict=True):
+        inner = table.get(str(part))
+        if not isinstance(inner, dict) or below not in inner:
+            table.pop(str(part), None)
+            return
+        table = inner
+
+
+def _stands(value: Any, path: KeyPath) -> bool:
+    """Whether a file's table has a value at a path."""
+    for part in path:
+        held = value.keys() if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+        if part not in held:
+            return False
+        value = value[part]
+    return True
+
+
+def _is_set(path: KeyPath, origins: Mapping[KeyPath, str]) -> bool:
+    """Whether the environment or an option sets a path, something above it or below it."""
+    return any(path[: len(each)] == each or each[: len(path)] == path for each in origins)
 
 
 def variables() -> list[tuple[KeyPath, str]]:
     """The keys that an environment variable can set, with its name: `limits.turns` is AUTOHANDS_LIMITS_TURNS."""
     return [(path, _PREFIX + "_".join(map(str, path)).upper()) for path, _ in scalars(Config, ())]
+
+
+def strays(environ: Mapping[str, str]) -> list[str]:
+    """One line on each variable that looks as if it should set a key, and sets none."""
+    from difflib import get_close_matches
+
+    known = [name for _, name in variables()]
+    tables = tuple({f"{_PREFIX}{path[0]}_".upper() for path, _ in variables() if len(path) > 1})
+    lines = []
+    for name in sorted(environ):
+        if name.startswith(_PREFIX) and name not in known:
+            near = get_close_matches(name, known, 1, 0.85)
+            if near or name.startswith(tables):
+                meant = f"did you mean {near[0]}?" if near else "`autohands config show` lists the keys"
+                lines.append(f"the variable {name} sets nothing; {meant}")
+    return lines
 
 
 def scalars(kind: type[Struct], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
@@ -102,7 +202,8 @@ def scalars(kind: type[Struct], path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
             yield (*path, field.encode_name), field.type
 
 
-def _read(home: Path, file: Path | None) -> ConfigFile:
+def read_source(home: Path, file: Path | None) -> ConfigFile:
+    """The file of a state directory, empty where there is none; or `file`, which must exist. Raises `ConfigError`."""
     path = file or home / FILE_NAME
     if file is None and not path.exists() and not path.is_symlink():
         return ConfigFile(path, {}, LineIndex(""))
@@ -154,7 +255,8 @@ def _origin(path: KeyPath, origins: Mapping[KeyPath, str], source: ConfigFile) -
     return next((origin for below, origin in origins.items() if below[: len(path)] == path), None)
 
 
-def _error(problems: list[Problem], origins: Mapping[KeyPath, str], source: ConfigFile) -> ConfigError:
+def _error(problems: list[Problem], mixture: _Mixture) -> ConfigError:
+    source, origins = mixture.source, mixture.origins
     ordered = sorted(problems, key=lambda problem: source.lines.find(problem.path) or 0)
     where = ((_origin(problem.path, origins, source) or str(source.path), problem) for problem in ordered)
     return ConfigError(

@@ -31,8 +31,8 @@ UNKNOWN = (
 )
 
 CANNOT_WAIT = (
-    "cannot_wait: {name} is {effect}, and a tool that waits starts again from its top, which only those may do that are "
-    "`read` or `idempotent`; what it did before stays done"
+    "cannot_wait: {name} is {effect}, and a tool that waits starts again from its top, which only those may do that "
+    "are `read` or `idempotent`; what it did before stays done"
 )
 
 

@@ -33,8 +33,8 @@ def tool_return(call: ToolCall, result: ToolResult) -> ToolReturn:
 class History:
     """What a session has said so far, ready to be sent.
 
-    `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`. `tasks` are those that
-    ended, with how often each was taken up.
+    `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`. `tasks` are those
+    that ended, with how often each was taken up.
     """
 
     def __init__(self) -> None:

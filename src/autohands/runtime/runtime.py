@@ -195,6 +195,10 @@ class AgentRuntime:
         )
 
         async def submit(task: Task) -> TaskRecord:
+            if task.session in (session.record.id, session.record.name):
+                raise ToolError(
+                    "same_session: it would line up behind this run, which may wait for it: give it another"
+                )
             return await self._shared.submit(_as_child(task, record.task, session.record.workspace))
 
         services = self._services(record.session, workspace, models, wait, submit)

@@ -85,7 +85,7 @@ class Toolbox:
             raise ToolError(f"invalid_arguments: {call.invalid}; send the call again with a complete JSON object")
         tool = self.find(call.name)
         arguments = tool.validate(call.arguments)
-        return Checked(call, tool, arguments, tool.effect(arguments))
+        return Checked(call, tool, arguments, _effect_of(tool, arguments))
 
     async def judge(self, checked: Checked, ctx: ToolContext) -> Verdict:
         """The strictest answer of all guards. One that raises or does not answer in time denies."""
@@ -104,6 +104,13 @@ class Toolbox:
             if isinstance(answer, Ask) and not (isinstance(verdict, Ask) and verdict.protected):
                 verdict = answer
         return verdict
+
+
+def _effect_of(tool: Tool, arguments: Arguments) -> Effect:
+    try:
+        return tool.effect(arguments)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise ToolError(f"tool_crashed: its effect is unknown: {type(error).__name__}: {error}") from error
 
 
 async def _ask_guard(guard: Guard, checked: Checked, ctx: ToolContext) -> Verdict:

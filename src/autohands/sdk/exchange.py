@@ -11,7 +11,7 @@ from msgspec import Struct
 from autohands.protocols.errors import RetryableError
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.provider import Delta, Replied, TextPiece, ThinkingPiece
-from autohands.sdk.faults import from_code
+from autohands.sdk.faults import Service, from_code
 from autohands.sdk.http import Answer, Endpoint, post
 from autohands.sdk.reply import Deltas, ReplyAssembler
 from autohands.sdk.sse import Event
@@ -39,15 +39,19 @@ async def exchange(http: HttpFactory, prepare: Callable[[], Awaitable[Call]]) ->
         ProviderError: A final one.
     """
     call = await prepare()
-    reply = call.reply
+    service, decode, reply = call.endpoint.service, call.decode, call.reply
     answer = await post(http, call.endpoint, call.body)
+    del call  # and with it the body, which may be large: the answer may take an hour
     try:
         while not reply.done:
-            events = await _next(answer, call)
+            events = await _next(answer, service, reply)
             if not events:
                 break
             before = reply.progress
-            for delta in _decode(events, call):
+            deltas = _decode(events, decode, reply)
+            if reply.error is not None:
+                raise from_code(service, *reply.error)
+            for delta in deltas:
                 yield delta
             if reply.progress != before:
                 answer.progress()
@@ -59,44 +63,36 @@ async def exchange(http: HttpFactory, prepare: Callable[[], Awaitable[Call]]) ->
     yield Replied(reply.finish())
 
 
-async def _next(answer: Answer, call: Call) -> list[Event]:
+async def _next(answer: Answer, service: Service, reply: ReplyAssembler) -> list[Event]:
     """The next events, none at the end of a whole answer, whatever becomes of the connection after it."""
     try:
         events = await answer.events()
     except RetryableError:
-        if call.reply.stop is None:
+        if reply.stop is None:
             raise
         return []
-    if not events and call.reply.stop is None:
-        raise RetryableError(f"{call.endpoint.service.name}: the stream ended early, before the answer was whole")
+    if not events and reply.stop is None:
+        raise RetryableError(f"{service.name}: the stream ended early, before the answer was whole")
     return events
 
 
-def _decode(events: list[Event], call: Call) -> Sequence[Delta]:
+def _decode(events: list[Event], decode: Decode, reply: ReplyAssembler) -> Sequence[Delta]:
     """What the events of one read add. Where several came at once, the reader was slower than the service: pieces of a
     kind that follow one another become one, so that it catches up."""
     if len(events) == 1:
-        deltas = call.decode(events[0].data, call.reply)
-        _check(call)
-        return deltas
+        return decode(events[0].data, reply)
     joined: list[Delta] = []
     for event in events:
-        for delta in call.decode(event.data, call.reply):
+        for delta in decode(event.data, reply):
             if joined and isinstance(delta, TextPiece) and isinstance(joined[-1], TextPiece):
                 joined[-1] = TextPiece(joined[-1].text + delta.text)
             elif joined and isinstance(delta, ThinkingPiece) and isinstance(joined[-1], ThinkingPiece):
                 joined[-1] = ThinkingPiece(joined[-1].text + delta.text)
             else:
                 joined.append(delta)
-        _check(call)
-        if call.reply.done:
+        if reply.done or reply.error is not None:
             break
     return joined
-
-
-def _check(call: Call) -> None:
-    if call.reply.error is not None:
-        raise from_code(call.endpoint.service, *call.reply.error)
 
 
 def read_chunk(decoder: msgspec.json.Decoder[T], data: str) -> T:

@@ -61,14 +61,16 @@ class EventParser:
         return events
 
     def _whole(self, chunk: bytes) -> list[Event]:
-        """A chunk that neither begins nor ends within an event, as nearly all do: a `data` line is an event."""
+        """A chunk that neither begins nor ends within an event, as nearly all do, of events of the usual shape."""
         if self._first:
             self._first = False
             chunk = chunk.removeprefix(_BOM)
         events: list[Event] = []
         for block in chunk[:-2].split(b"\n\n"):
-            if block.startswith(b"data: ") and b"\n" not in block:
-                events.append(Event(block[6:].decode("utf-8", "replace")))
+            head, _, data = block.rpartition(b"\n")
+            if data.startswith(b"data: ") and (not head or (head.startswith(b"event: ") and b"\n" not in head)):
+                kind = head[7:].decode("utf-8", "replace")
+                events.append(Event(data[6:].decode("utf-8", "replace"), kind or "message"))
             else:
                 events += self._read([*block.split(b"\n"), b""])
         return events

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, get_args, overload
 
 import msgspec
 
@@ -15,6 +15,7 @@ from autohands.sdk.schema import read_signature
 if TYPE_CHECKING:
     from autohands.protocols.context import ToolContext
 
+EFFECTS: tuple[str, ...] = get_args(Effect)
 Function: TypeAlias = Callable[..., Awaitable[Any]]
 
 
@@ -41,6 +42,8 @@ class FunctionTool:
     def __init__(self, function: Function, options: ToolOptions) -> None:
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function.__qualname__}: a tool is an async function")
+        if options.get("effect", "irreversible") not in EFFECTS:
+            raise TypeError(f"{function.__qualname__}: effect={options['effect']!r} is none of {', '.join(EFFECTS)}")
         parameters = list(inspect.signature(function).parameters.values())
         self._takes_context = bool(parameters) and parameters[0].name == "ctx"
         self._signature = read_signature(function, parameters[self._takes_context :])

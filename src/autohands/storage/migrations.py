@@ -76,9 +76,10 @@ def _version(connection: sqlite3.Connection, path: Path, known: int) -> int:
     Raises:
         ConfigError: It is neither.
     """
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
     empty = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] == 0
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    # The owner is asked for last: what another process writes meanwhile must not make its new file look foreign.
+    owner: int = connection.execute("PRAGMA application_id").fetchone()[0]
     if owner != APPLICATION_ID and not (empty and version == 0):
         raise ConfigError(f"{path} is the database of another program", hint="choose another state directory")
     if version > known:
