@@ -33,7 +33,14 @@ def show(*, json: bool, config: Path | None) -> int:
     else:
         show_items(_items(loaded), ("key", "value", "origin"), json=False, none="nothing is configured")
     if lines:
-        _warn("\n".join([*lines, "nothing starts until that is mended: autohands config set KEY VALUE, or autohands config unset KEY"]))
+        _warn(
+            "\n".join(
+                [
+                    *lines,
+                    "nothing starts until that is mended: autohands config set KEY VALUE, or unset KEY",
+                ]
+            )
+        )
     _warn_of_strays()
     return USAGE if lines else DONE
 

@@ -45,7 +45,7 @@ def command(*, json: bool, config: Path | None) -> int:
 
 async def _look_inside(config: Path | None) -> list[Finding]:
     """What only an open AutoHands can tell."""
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         return [*check_extensions(hands), check_providers(hands)]
 
 

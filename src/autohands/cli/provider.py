@@ -36,7 +36,7 @@ def show_list(*, json: bool, config: Path | None) -> int:
 
 
 async def _list(*, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         items = [
             {
                 "name": name,
@@ -59,7 +59,7 @@ def models(name: str | None, *, json: bool, config: Path | None) -> int:
 
 
 async def _models(name: str | None, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         items = [
             {"model": f"{provider.name}/{info.name}", **_facts(info)}
             for provider in _asked(hands, name)
@@ -80,7 +80,7 @@ def test(name: str | None, *, model: str | None, json: bool, config: Path | None
 
 
 async def _test(name: str | None, model: str | None, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         providers = _asked(hands, name)
         items = [await _try(provider, model) for provider in (providers if name else providers[:1])]
     for item in items:

@@ -42,7 +42,7 @@ def search(text: str, *, limit: int, json: bool, config: Path | None) -> int:
 
 
 async def _list(text: str, limit: int, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config, serve=False) as hands:
+    async with work.looking(config=config) as hands:
         records = await hands.storage.sessions(search=text, limit=limit)
     show_items(
         [_brief(record) if json else _line(record) for record in records],
@@ -62,7 +62,7 @@ def show(session: str, *, json: bool, config: Path | None) -> int:
 
 
 async def _show(session: str, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config, serve=False) as hands:
+    async with work.looking(config=config) as hands:
         record = await hands.storage.session(session)
         tasks = [
             {**summary(task), "text": task.text, "error": task.error}

@@ -37,7 +37,7 @@ def show_list(*, json: bool, config: Path | None, **wanted: Any) -> int:
 
 
 async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], session: str | None, limit: int) -> int:
-    async with work.opened(config=config, serve=False) as hands:
+    async with work.looking(config=config) as hands:
         named = (await hands.storage.session(session)).id if session else None
         records = await hands.storage.tasks(session=named, states=state, limit=limit)
     show_items(
@@ -61,7 +61,7 @@ def show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
 async def _show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
     import msgspec
 
-    async with work.opened(config=config, serve=False) as hands:
+    async with work.looking(config=config) as hands:
         record = await hands.storage.task(task)
         steps = [_step(step) for step in await hands.storage.steps(record.id) if step.kind != "opening"]
         told = await stored_events(hands, record.id) if events else []

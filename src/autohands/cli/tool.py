@@ -12,8 +12,9 @@ from autohands.cli import options, work
 from autohands.cli.fail import DONE, FAILED
 from autohands.cli.lines import read_all
 from autohands.cli.listing import show_items, show_json, show_one
+from autohands.core.foreign import contained
 from autohands.protocols.errors import BadRequest
-from autohands.protocols.tool import ToolResult
+from autohands.protocols.tool import Tool, ToolResult
 from autohands.sdk.clip import escape
 
 _MOST_BYTES = 40_000_000
@@ -32,17 +33,18 @@ def show_list(*, json: bool, config: Path | None) -> int:
 
 
 async def _list(*, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         items = [
             {
                 "name": name,
                 "extension": hands.tools.owner(name),
+                "effect": effect_of(tool),
                 "description": tool.schema.description,
                 "summary": tool.schema.description.partition("\n")[0],
             }
             for name, tool in sorted(hands.tools.items())
         ]
-    show_items(items, ("name", "extension", "summary"), json=json, none="no tools: autohands extension list")
+    show_items(items, ("name", "effect", "extension", "summary"), json=json, none="no tools: autohands extension list")
     return DONE
 
 
@@ -55,12 +57,13 @@ def show(name: str, *, json: bool, config: Path | None) -> int:
 
 
 async def _show(name: str, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config, serve=True) as hands:
         tool = hands.tools.get(name)
         shown = {
             "name": tool.schema.name,
             "extension": hands.tools.owner(name),
             "version": tool.version,
+            "effect": effect_of(tool),
             "timeout_seconds": tool.timeout_seconds,
             "description": tool.schema.description,
             "parameters": tool.schema.parameters,
@@ -69,6 +72,14 @@ async def _show(name: str, *, json: bool, config: Path | None) -> int:
         shown["parameters"] = msgspec.json.format(msgspec.json.encode(shown["parameters"]), indent=2).decode()
     show_one(shown, json=json)
     return DONE
+
+
+def effect_of(tool: Tool) -> str:
+    """What a call does to the world; `varies` where its arguments decide."""
+    found: list[str] = []
+    with contained(lambda error: None):
+        found.append(tool.effect({}))
+    return found[0] if found else "varies"
 
 
 @command.command("call")

@@ -8,9 +8,8 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from autohands.cli.fail import debugging
@@ -30,7 +29,7 @@ def run(command: Coroutine[Any, Any, T]) -> T:
 
 
 def opened(
-    *, config: Path | None = None, workspace: Path | None = None, serve: bool = True
+    *, config: Path | None = None, workspace: Path | None = None, serve: bool = True, home: Path | None = None
 ) -> AbstractAsyncContextManager[Hands]:
     """An open AutoHands for a command.
 
@@ -45,21 +44,20 @@ def opened(
         if workspace is None:
             hint = "change to another one, or pass --workspace DIR"
             raise BadRequest("the current directory does not exist any more", hint=hint) from None
-    return app.open(workspace=workspace, config_file=config, serve=serve)
+    return app.open(home=home, workspace=workspace, config_file=config, serve=serve)
 
 
 @asynccontextmanager
 async def looking(*, config: Path | None = None, serve: bool = False) -> AsyncIterator[Hands]:
     """An open AutoHands for a command that only looks: where there is no state directory yet, none is made."""
-    from autohands import app
+    from tempfile import TemporaryDirectory
+
     from autohands.config.paths import home_directory
 
-    if home_directory(os.environ).exists():
-        async with opened(config=config, serve=serve) as hands:
-            yield hands
-        return
-    with TemporaryDirectory(prefix="autohands-") as place:
-        async with app.open(home=place, config_file=config, serve=serve) as hands:
+    with ExitStack() as stack:
+        there = home_directory(os.environ).exists()
+        home = None if there else Path(stack.enter_context(TemporaryDirectory(prefix="autohands-")))
+        async with opened(config=config, serve=serve, home=home) as hands:
             yield hands
 
 
