@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -20,7 +19,7 @@ from autohands.core.discovery import Found, discover
 from autohands.core.host import Shared as HostShared
 from autohands.core.kernel import Kernel
 from autohands.core.registry import Registries, Registry
-from autohands.core.workspace import LocalWorkspace
+from autohands.core.workspace import Workspaces
 from autohands.protocols.agent import Agent
 from autohands.protocols.errors import AutoHandsError, BadRequest, ConfigError, Conflict, NotFound
 from autohands.protocols.events import Event, RunFinished, Unknown
@@ -40,7 +39,6 @@ from autohands.sdk.http import Http
 from autohands.sdk.identity import new_id
 
 MICRO = 1_000_000
-WORKSPACE_THREADS = 4
 
 
 class RunOptions(TypedDict, total=False):
@@ -114,12 +112,27 @@ class Hands:
         raise AutoHandsError("the run has not ended")
 
     async def submit(self, task: Task) -> TaskRecord:
-        """Accept a task; it is durable when this returns. Raises `BadRequest`, `Conflict`."""
+        """Accept a task; it is durable when this returns. What was interrupted in its session goes on before it.
+
+        Raises:
+            BadRequest: It does not make sense. Conflict: Its idempotency key or its session stands against it.
+        """
+        if task.session is not None:
+            await self._take_over(task.session)
         workspace = task.workspace or await self._workspace_of(task.session)
         queue = self._parts.queue if task.queue == "default" else task.queue
         agent = task.agent or self.config.agent
         filled = msgspec.structs.replace(task, agent=agent, workspace=workspace, queue=queue)
         return await self._parts.bridge.submit(filled)
+
+    async def _take_over(self, session: str) -> None:
+        """Run here what a program that is gone left unfinished: the next task of the session waits for it."""
+        for record in await self.unfinished(session):
+            if record.task.queue != self._parts.queue:
+                try:
+                    await self.resume(record.id)
+                except Conflict:  # a living program has it, and what comes behind it
+                    return
 
     async def _workspace_of(self, session: str | None) -> str | None:
         """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
@@ -295,33 +308,6 @@ async def _serving(loop: RunLoop) -> AsyncIterator[None]:
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from group.exceptions[0].__cause__
         raise
-
-
-class Workspaces:
-    """The workspaces in use, each opened once; they share a few threads."""
-
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(WORKSPACE_THREADS, thread_name_prefix="workspace")
-        self._open: dict[str, LocalWorkspace] = {}
-
-    def __enter__(self) -> Workspaces:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._threads.shutdown()
-        for workspace in self._open.values():
-            workspace.close()
-
-    def get(self, root: str) -> LocalWorkspace:
-        """The workspace of a root. Raises `BadRequest` where it is no readable directory."""
-        if root not in self._open:
-            try:
-                self._open[root] = LocalWorkspace(root, self._threads)
-            except OSError as error:
-                raise BadRequest(
-                    f"the workspace {root} cannot be used: {error.strerror}", hint="pass --workspace DIR"
-                ) from None
-        return self._open[root]
 
 
 def _workspace(path: str | Path | None) -> Path:

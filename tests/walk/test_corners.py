@@ -16,7 +16,7 @@ from autohands.protocols.context import ToolContext
 from autohands.protocols.errors import BadRequest
 from autohands.protocols.events import Event, RunFinished, TaskWaiting
 from autohands.protocols.messages import ToolReturn, Usage
-from autohands.protocols.provider import Delta, ModelInfo, Request
+from autohands.protocols.provider import Delta, ModelInfo, Request, TextPiece
 from autohands.protocols.storage import Signal
 from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.tool import Arguments, Effect, ToolResult
@@ -581,3 +581,77 @@ async def test_what_a_stubborn_effect_did_is_recorded_before_its_run_stops(opene
         await hands.cancel(record.id)
         assert (await end_of(hands, record.id)).state == "cancelled"
         assert [step.status for step in await hands.storage.steps(record.id) if step.kind == "tool"] == ["done"]
+
+
+async def test_what_a_dead_program_left_in_a_session_goes_on_before_the_next_request(opened: Open) -> None:
+    first = Hanging()
+    async with opened() as (hands, _):
+        hands.kernel.registries.providers.add("test", ("hanging", first))
+        record = await hands.submit(Task(prompt="first", session="s1", model="hanging/x"))
+        await first.asked.wait()
+    async with opened("Second.") as (hands, _):
+        hands.kernel.registries.providers.add("test", ("hanging", Hanging("First.")))
+        assert await hands.ask("second", session="s1") == "Second."
+        assert (await hands.storage.task(record.id)).text == "First."
+
+
+async def test_pr09_a_call_id_that_comes_again_in_a_later_turn_is_made_another(opened: Open) -> None:
+    again = calls(ScriptedCall("glob", {"pattern": "*"}, "same"))
+    async with opened(again, again, "Done.") as (hands, model):
+        await hands.ask("Go")
+        ids = [call.id for message in model.requests[2].messages for call in message.tool_calls]
+        answered = [
+            part.call_id for m in model.requests[2].messages for part in m.parts if isinstance(part, ToolReturn)
+        ]
+    assert ids[0] == "same"
+    assert len(set(ids)) == 2
+    assert answered == ids
+
+
+async def test_a_cancelled_effect_is_unknown_and_its_tool_is_told(opened: Open) -> None:
+    heard: list[str] = []
+    listening: list[asyncio.Task[None]] = []
+
+    async def hear(ctx: ToolContext) -> None:
+        heard.append(await ctx.abort.wait())
+
+    @tool(effect="irreversible")
+    async def launch(ctx: ToolContext) -> str:
+        """Launch, and listen for the abort."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            listening.append(asyncio.create_task(hear(ctx)))
+        return ""
+
+    async with opened(call("launch"), "Next.", tools=(launch,), config=RULE_ALLOW) as (hands, model):
+        record = await hands.submit(Task(prompt="Go", session="s1"))
+        await state_of(hands, record.id, b"tool.started")
+        await hands.cancel(record.id)
+        assert (await end_of(hands, record.id)).state == "cancelled"
+        (step,) = [step for step in await hands.storage.steps(record.id) if step.index == 1]
+        assert step.status == "unknown"
+        await hands.ask("And now?", session="s1")
+        assert "outcome_unknown" in str(model.requests[1].messages)
+        await asyncio.gather(*listening)
+    assert heard == ["cancelled"]
+
+
+async def test_a_cancelled_answer_costs_what_came_of_it_and_not_the_worst_case(home: Path, workspace: Path) -> None:
+    dear = ModelInfo(name="dear", output_tokens=30_000, input_price=1_000_000, output_price=10_000_000)
+
+    class Halting(Scripted):
+        """Says a word and then nothing."""
+
+        async def stream(self, request: Request) -> AsyncIterator[Delta]:
+            """One word."""
+            yield TextPiece("word")
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), autohands.open(home, workspace) as hands:
+        hands.kernel.registries.providers.add("test", ("halting", Halting(name="halting", model=dear)))
+        record = await hands.submit(Task(prompt="Go", model="halting/x"))
+        await state_of(hands, record.id, b"text.delta")
+        await hands.cancel(record.id)
+        await end_of(hands, record.id)
+        assert 0 < await hands.storage.spent(record.id) < 20_000

@@ -10,6 +10,7 @@ from autohands.cli.lines import Lines
 from autohands.cli.paper import Paper, TerminalPaper
 from autohands.cli.render import diff_style
 from autohands.protocols.events import ApprovalRequested
+from autohands.protocols.tool import EFFECT_WORDS
 
 QUESTION = "Allow it? y yes · n no (default) · d details ›"
 AGAIN = "Please answer y or n; d shows the whole call."
@@ -57,10 +58,11 @@ def read_answer(paper: Paper, request: ApprovalRequested, line: str | None) -> b
 
 def show_card(paper: Paper, request: ApprovalRequested) -> None:
     """The tool, its effect, what it would do and why a person is asked."""
-    paper.note(f"┌ {request.call.name} wants your approval ({request.effect})", "bold")
+    paper.note(f"┌ {request.call.name} wants your approval ({EFFECT_WORDS[request.effect]})", "bold")
     for line in request.preview.splitlines():
         paper.note(f"│ {line}", diff_style(line))
-    paper.note(f"└ {request.reason}", "bold")
+    words = request.reason == f"{request.call.name} {EFFECT_WORDS[request.effect]}"
+    paper.note("└" if words else f"└ {request.reason}", "bold")
 
 
 def show_details(paper: Paper, request: ApprovalRequested) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from typing import Any, BinaryIO, Protocol
@@ -27,6 +28,7 @@ from autohands.protocols.events import (
     Unknown,
 )
 from autohands.protocols.messages import ToolCall, Usage
+from autohands.protocols.tool import ToolResult
 from autohands.sdk.clip import escape
 
 MARKS = {"done": "✓", "failed": "✗", "denied": "⊘", "unknown": "?"}
@@ -36,6 +38,8 @@ _QUIET_SECONDS = 0.4
 _TELLING = ("command", "path", "source", "pattern", "url", "query", "prompt", "action")
 _LONGEST = 160
 _DIFF_LINES = 40
+_FAILED_LINES, _DONE_LINES = 5, 3
+_HOW_ENDED = r"\[(exit code |ended by |timed out |ended on request|oom|fsize|processes|lost).*\]"
 
 
 class Screen(Protocol):
@@ -180,8 +184,11 @@ class TextScreen:
         if event.status == "unknown":
             text += ": nobody knows how far it came when the program stopped; check before repeating it"
         elif event.status != "done" and result:
-            text += f": {result.text.strip().partition(chr(10))[0][:_LONGEST]}"
+            text += f": {why_failed(result)}"
         self._paper.note(text, STYLES[event.status])
+        if result:
+            for line in command_output(result):
+                self._paper.note(f"  {line}", "dim")
         if result and event.status == "done":
             self._show_diff((result.data or {}).get("diff"))
 
@@ -223,6 +230,29 @@ def describe(call: ToolCall) -> str:
         about += f" → {arguments['destination']}"
     text = f"{call.name} {' '.join(about.split())}" if arguments else call.name
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def why_failed(result: ToolResult) -> str:
+    """Why a call failed, on one line: a command's exit code, which stands below its output, else the first line."""
+    lines = result.text.strip().splitlines() or [""]
+    why = lines[-1].strip("[]") if _is_command(result) else lines[0]
+    return why if len(why) <= _LONGEST else f"{why[:_LONGEST]}…"
+
+
+def command_output(result: ToolResult) -> list[str]:
+    """The last lines that a command printed: more of one that failed; nothing for other tools."""
+    if not _is_command(result):
+        return []
+    lines = [line for line in result.text.splitlines() if line.strip()]
+    if lines and re.fullmatch(_HOW_ENDED, lines[-1]):
+        del lines[-1]
+    count = _FAILED_LINES if result.failed else _DONE_LINES
+    shown = [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines[-count:]]
+    return ["…", *shown] if len(lines) > count else shown
+
+
+def _is_command(result: ToolResult) -> bool:
+    return "exit_code" in (result.data or {})
 
 
 def summary(event: RunFinished, started: int) -> str:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
 from autohands.cli import options, work
 from autohands.cli.console import Console
 from autohands.cli.follow import stored_events
 from autohands.cli.listing import Item, minute, show_items, show_one, when
 from autohands.cli.paper import fitting
+from autohands.cli.render import describe, dollars, tokens, why_failed
+from autohands.protocols.events import Event, ReplyFinished, ToolFinished, Unknown
+from autohands.protocols.messages import Message, ToolCall, Usage
 from autohands.protocols.storage import Step
 from autohands.protocols.task import TaskRecord
+from autohands.protocols.tool import ToolResult
 
 _ENOUGH = len("task_01a2030f-797e-746e")
 _PROMPT_COLUMNS = 60
@@ -40,8 +46,9 @@ async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], sess
     async with work.looking(config=config) as hands:
         named = (await hands.storage.session(session)).id if session else None
         records = await hands.storage.tasks(session=named, states=state, limit=limit)
+        left = await hands.storage.interrupted()
     show_items(
-        [summary(record) if json else _line(record) for record in records],
+        [{**(summary(record) if json else _line(record)), **_mark(record, left, json=json)} for record in records],
         ("id", "state", "turns", "created", "prompt"),
         json=json,
         none='no tasks yet: autohands run "…"',
@@ -63,20 +70,28 @@ async def _show(task: str, *, events: bool, json: bool, config: Path | None) -> 
 
     async with work.looking(config=config) as hands:
         record = await hands.storage.task(task)
-        steps = [_step(step) for step in await hands.storage.steps(record.id) if step.kind != "opening"]
-        told = await stored_events(hands, record.id) if events else []
-    shown = {**summary(record), "text": record.text, "error": record.error}
-    happened: list[Item] = [msgspec.json.decode(data) for data, _ in told]
+        told = await stored_events(hands, record.id)
+        acts = read_acts(event for _, event in told)
+        found = [step for step in await hands.storage.steps(record.id) if step.kind != "opening"]
+        left = await hands.storage.interrupted()
+        spent = await hands.storage.spent(record.id)
+    usage = sum((step.usage for step in found if step.usage), Usage())
+    shown = {**summary(record), **_mark(record, left, json=json), "text": record.text, "error": record.error}
+    steps = [_step(step, acts) for step in found]
+    happened: list[Item] = [msgspec.json.decode(data) for data, _ in told] if events else []
     if json:
-        show_one({**shown, "steps": steps} | ({"events": happened} if events else {}), json=True)
+        costs = {"usage": usage, "micro_usd": spent, "steps": steps}
+        show_one({**shown, **costs} | ({"events": happened} if events else {}), json=True)
         return 0
-    show_one(shown, json=False)
+    show_one({**shown, "tokens": tokens(usage), "cost": dollars(spent)}, json=False)
     click.echo()
-    show_items(steps, ("turn", "index", "name", "status", "started", "seconds"), json=False, none="no steps yet")
+    columns = ("turn", "index", "name", "status", "seconds", "what", "why")
+    rows = [{**step, "status": "denied"} if step.get("denied") else step for step in steps]
+    show_items(rows, columns, json=False, none="no steps yet")
     if events:
         click.echo()
-        rows = [{**each, "at": when(each.get("at")), "what": _rest(each)} for each in happened]
-        show_items(rows, ("seq", "at", "type", "what"), json=False, none="no events")
+        lines = [{**each, "at": when(each.get("at")), "what": _rest(each)} for each in happened]
+        show_items(lines, ("seq", "at", "type", "what"), json=False, none="no events")
     return 0
 
 
@@ -141,13 +156,48 @@ def _line(record: TaskRecord) -> dict[str, Any]:
     return {**summary(record), "id": shown, "created": minute(record.created), "prompt": prompt}
 
 
-def _step(step: Step) -> dict[str, Any]:
+def _mark(record: TaskRecord, left: Collection[str], *, json: bool) -> dict[str, Any]:
+    """What is said of a task that nobody works on any more, though it has not ended."""
+    if record.id not in left:
+        return {}
+    return {"interrupted": True} if json else {"state": "interrupted", "next": f"autohands task resume {record.id}"}
+
+
+class Act(Struct, frozen=True):
+    """What a call was about, and why it was not done."""
+
+    what: str = ""
+    denied: bool = False
+    why: str = ""
+
+
+def read_acts(told: Iterable[Event | Unknown]) -> dict[tuple[int, int], Act]:
+    """The calls of a task by turn and index."""
+    calls: dict[str, ToolCall] = {}
+    acts: dict[tuple[int, int], Act] = {}
+    for event in told:
+        if isinstance(event, ReplyFinished) and isinstance(event.message, Message):
+            calls = {call.id: call for call in event.message.tool_calls}
+        elif isinstance(event, ToolFinished):
+            call = calls.get(event.call_id)
+            result = event.result if isinstance(event.result, ToolResult) else None
+            why = why_failed(result) if result and event.status != "done" else ""
+            what = describe(call).removeprefix(call.name).strip() if call else ""
+            acts[event.turn, event.index] = Act(what, event.status == "denied", why)
+    return acts
+
+
+def _step(step: Step, acts: Mapping[tuple[int, int], Act]) -> dict[str, Any]:
+    act = acts.get((step.turn, step.index), Act())
     return {
         "turn": step.turn,
         "index": step.index,
         "kind": step.kind,
         "name": step.name,
         "status": step.status,
+        **({"denied": True} if act.denied else {}),
+        "what": act.what,
+        "why": act.why,
         "started": when(step.started),
         "ended": when(step.ended),
         "seconds": None if step.ended is None else (step.ended - step.started) / 1000,

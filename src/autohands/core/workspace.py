@@ -6,7 +6,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial
 from typing import TypeVar
@@ -15,9 +15,12 @@ from autohands.core import names
 from autohands.core.changes import Changes
 from autohands.core.openat2 import Opener, open_beneath
 from autohands.core.tree import Tree, pread_up_to
+from autohands.protocols.errors import BadRequest
 from autohands.protocols.workspace import Content, Directory, FileStat, Listing, Reader, Written
 
 T = TypeVar("T")
+
+THREADS = 4
 
 
 class LocalWorkspace:
@@ -174,3 +177,30 @@ class LocalReader:
     async def read_text(self, limit: int = 1 << 20) -> str:
         """The first `limit` bytes as UTF-8."""
         return (await self.pread(limit, 0)).decode(errors="replace")
+
+
+class Workspaces:
+    """The workspaces in use, each opened once; they share a few threads."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="workspace")
+        self._open: dict[str, LocalWorkspace] = {}
+
+    def __enter__(self) -> Workspaces:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._threads.shutdown()
+        for workspace in self._open.values():
+            workspace.close()
+
+    def get(self, root: str) -> LocalWorkspace:
+        """The workspace of a root. Raises `BadRequest` where it is no readable directory."""
+        if root not in self._open:
+            try:
+                self._open[root] = LocalWorkspace(root, self._threads)
+            except OSError as error:
+                raise BadRequest(
+                    f"the workspace {root} cannot be used: {error.strerror}", hint="pass --workspace DIR"
+                ) from None
+        return self._open[root]

@@ -315,6 +315,10 @@ class Storage(Protocol):
         """Tasks, newest first."""
         ...
 
+    async def interrupted(self) -> list[str]:
+        """The ids of tasks that have not ended, although nobody works on them any more: to be resumed or cancelled."""
+        ...
+
     async def steps(self, task: str) -> list[Step]:
         """The steps of a task, by turn and index."""
         ...

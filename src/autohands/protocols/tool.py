@@ -13,6 +13,12 @@ if TYPE_CHECKING:
     from autohands.protocols.context import ToolContext
 
 Effect: TypeAlias = Literal["read", "idempotent", "compensable", "irreversible"]
+EFFECT_WORDS: dict[Effect, str] = {
+    "read": "only looks",
+    "idempotent": "changes something; done twice it is as done once",
+    "compensable": "changes something; can be undone",
+    "irreversible": "may change anything; cannot be undone",
+}
 Arguments: TypeAlias = dict[str, Any]
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from autohands.runtime.run import Parts
 
 UNKNOWN = (
-    "outcome_unknown: this call had begun when the program stopped, and nobody knows how far it came; "
+    "outcome_unknown: this call had begun when the run was stopped, and nobody knows how far it came; "
     "check before repeating it"
 )
 
@@ -104,7 +104,9 @@ class Act:
         except ToolError as error:
             self._refuse(index, call, error.text, begun=begun is not None)
             return None
-        ctx = self._parts.context_for(self._turn.number, index, lambda text: self._show(index, text))
+        ctx = self._parts.context.child(
+            turn=self._turn.number, index=index, progress=lambda text: self._show(index, text)
+        )
         if begun:
             await self._settle(index, checked, ctx, begun)
             return None
@@ -142,6 +144,10 @@ class Act:
         try:
             async with self._side_by_side:
                 result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
+        except asyncio.CancelledError as error:
+            if not checked.repeatable and error.args != ("stopping",):  # a run that goes on later asks the tool
+                self._record(index, checked.call, ToolResult(UNKNOWN, failed=True), "unknown", checked.digest)
+            raise
         except Parked as parked:
             if checked.repeatable:
                 self._wait(index, parked.waits, repeatable=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from autohands.runtime.toolbox import Checked
 
 NOBODY = "nobody is there to approve it: {reason}. Use --yes, a policy rule, or a terminal"
+NOT_COVERED = "{reason}, which --yes does not cover: a person at a terminal has to say yes"
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -46,7 +47,8 @@ class Approvals:
         if self._task.consent == "workspace" and not ask.protected:
             return Answer(allowed=True)
         if self._task.consent != "ask" and not (self._task.consent == "workspace" and self._task.attended):
-            return Answer(allowed=False, reason=NOBODY.format(reason=ask.reason))
+            text = NOT_COVERED if self._task.consent == "workspace" else NOBODY
+            return Answer(allowed=False, reason=text.format(reason=ask.reason))
         return await self._request(turn, index, checked, ask, ctx)
 
     async def _request(self, turn: int, index: int, checked: Checked, ask: Ask, ctx: ExecutionContext) -> Wait:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
@@ -10,13 +11,14 @@ from msgspec import Struct
 from autohands.protocols.errors import AutoHandsError, ProviderError
 from autohands.protocols.events import BudgetReserved, BudgetSettled
 from autohands.protocols.messages import Usage
-from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request
+from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request, Retrying
 from autohands.protocols.storage import Change, Lease, Reserve, Settle
 
 # An unknown price counts as a dear one, so that a cap still ends a run. Micro-USD per million tokens.
 UNKNOWN_INPUT_PRICE = 10_000_000
 UNKNOWN_OUTPUT_PRICE = 40_000_000
 CHARACTERS_PER_TOKEN = 3
+UNSEEN_TOKENS = 64
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -93,6 +95,12 @@ class Purse:
         self._lease.emit(BudgetSettled(turn=self.turn, micro_usd=amount, run_micro_usd=self.spent))
 
 
+def cut_off(request: Request, said: int) -> Usage:
+    """What an answer of which `said` characters came may have used: estimated, and rather too much than too little."""
+    asked = len(_ENCODER.encode(request)) // CHARACTERS_PER_TOKEN + 1
+    return Usage(input=asked, output=said + UNSEEN_TOKENS, estimated=True)
+
+
 class Metered:
     """A provider whose every attempt is reserved and settled."""
 
@@ -125,19 +133,20 @@ class Metered:
         return await self._provider.models()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
-        """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off keeps its reservation."""
+        """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off what it came to, estimated."""
         model = self._provider.describe(request.model)
         key = await self._purse.reserve(model, request, self.characters or len(_ENCODER.encode(request)))
-        deltas, silent = self._provider.stream(request), True
+        deltas, said = self._provider.stream(request), 0
         try:
             async for delta in deltas:
-                silent = False
                 if isinstance(delta, Replied):
                     self._purse.settle(model, key, delta.reply.usage)
+                elif not isinstance(delta, Retrying):
+                    said += len(delta.text)
                 yield delta
-        except AutoHandsError:
-            if silent:
-                self._purse.settle(model, key, Usage())
+        except (AutoHandsError, asyncio.CancelledError) as error:
+            silent = not said and isinstance(error, AutoHandsError)
+            self._purse.settle(model, key, Usage() if silent else cut_off(request, said))
             raise
         finally:
             if isinstance(deltas, AsyncGenerator):

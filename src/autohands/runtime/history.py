@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
-from autohands.protocols.messages import Message, Reply, Text, ToolCall, ToolReturn, user
+from autohands.protocols.messages import Message, Part, Reply, Text, ToolCall, ToolReturn, user
 from autohands.protocols.storage import Step, Word
 from autohands.protocols.tool import ToolResult
 
@@ -40,6 +41,7 @@ class History:
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.tasks: dict[str, int] = {}
+        self._call_ids: set[str] = set()
 
     def open(self, messages: Iterable[Message]) -> None:
         """What a task begins with."""
@@ -54,6 +56,17 @@ class History:
         """The model's answer. An empty one is left out, because no vendor takes an empty message back."""
         if reply.message.parts:
             self.messages.append(reply.message)
+            self._call_ids.update(call.id for call in reply.tool_calls)
+
+    def distinct(self, reply: Reply) -> Reply:
+        """The reply, its call ids made ones that this session has not seen: vendors refuse one that comes again."""
+        if self._call_ids.isdisjoint(call.id for call in reply.tool_calls):
+            return reply
+        parts = tuple(
+            replace(part, id=f"{part.id}_{len(self.messages)}") if _repeats(part, self._call_ids) else part
+            for part in reply.message.parts
+        )
+        return replace(reply, message=replace(reply.message, parts=parts))
 
     def go_on(self) -> None:
         """The model is asked to go on after an answer that was cut short."""
@@ -67,6 +80,10 @@ class History:
         )
         if parts:
             self.messages.append(Message("tool", parts))
+
+
+def _repeats(part: Part, seen: set[str]) -> bool:
+    return isinstance(part, ToolCall) and part.id in seen
 
 
 class Turn(msgspec.Struct):

@@ -58,7 +58,7 @@ class Parts(msgspec.Struct, frozen=True):
     toolbox: Toolbox
     approvals: Approvals
     limits: RunLimits
-    context_for: Callable[[int, int, Callable[[str], None]], ExecutionContext]
+    context: ExecutionContext
     now: Callable[[], int] = now_ms
 
 
@@ -88,6 +88,10 @@ class Run:
         deadline = self._parts.limits.deadline
         return None if deadline is None else max(deadline - self._parts.now(), 0) / 1000
 
+    def abort(self, reason: str) -> None:
+        """Set the run's abort signal, for those of its tools that listen to it."""
+        self._parts.context.abort.set(reason)
+
     def may_continue(self) -> bool:
         """Whether another turn may begin. A recorded turn with open calls is always carried through."""
         return self._recorded or self._limit() is None
@@ -113,7 +117,7 @@ class Run:
         self._parts.metered.characters = self._estimate(request)
         self._parts.lease.emit(TurnStarted(turn=number))
         started = self._parts.now()
-        reply = await self._stream(request, number)
+        reply = self._parts.history.distinct(await self._stream(request, number))
         self._record(number, reply, started)
         return reply
 

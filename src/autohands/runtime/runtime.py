@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from msgspec import Struct
@@ -37,7 +37,6 @@ from autohands.runtime.sessions import Session, SessionManager
 from autohands.runtime.toolbox import Checked, Toolbox
 from autohands.sdk.identity import new_id, now_ms
 
-ContextFor: TypeAlias = Callable[[int, int, Callable[[str], None]], ExecutionContext]
 logger = logging.getLogger(__name__)
 
 _REASONS: dict[str, Reason] = {"budget": "budget", "overflow": "context_unrecoverable"}
@@ -102,8 +101,8 @@ class AgentRuntime:
                 self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
-        except asyncio.CancelledError:
-            await _settle(lease, run)
+        except asyncio.CancelledError as error:
+            await _settle(lease, run, str(error.args[0]) if error.args else "cancelled")
             raise
         except Fenced:
             logger.warning("task %s runs elsewhere now", lease.record.id)
@@ -156,7 +155,7 @@ class AgentRuntime:
             toolbox=toolbox,
             approvals=await self._approvals(lease),
             limits=self._limits(task, agent),
-            context_for=self._contexts(lease, session, workspace, self._models(generation, purse)),
+            context=self._context(lease, session, workspace, self._models(generation, purse)),
         )
         return Run(parts, await self._begin(lease, session, choice.name))
 
@@ -176,8 +175,8 @@ class AgentRuntime:
             lease.note(_opening_step(messages))
         return turns
 
-    def _contexts(self, lease: Lease, session: Session, workspace: Workspace, models: Models) -> ContextFor:
-        """Makes the context of one call from turn, index and a place for its progress."""
+    def _context(self, lease: Lease, session: Session, workspace: Workspace, models: Models) -> ExecutionContext:
+        """What belongs to the run as a whole; each call gets a child of it."""
         record = lease.record
 
         async def wait(key: str) -> dict[str, Any]:
@@ -202,8 +201,7 @@ class AgentRuntime:
             return await self._shared.submit(_as_child(task, record.task, session.record.workspace))
 
         services = self._services(record.session, workspace, models, wait, submit)
-        whole = ExecutionContext(scope, services, data=session.data)
-        return lambda turn, index, progress: whole.child(turn=turn, index=index, progress=progress)
+        return ExecutionContext(scope, services, data=session.data)
 
     def _services(self, session: str, workspace: Workspace, models: Models, wait: WaitFor, submit: Submit) -> Services:
         shared = self._shared
@@ -311,8 +309,10 @@ async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
     await lease.commit(*_pending(run), park, event=TaskWaiting(reason=reason, waits=waits))
 
 
-async def _settle(lease: Lease, run: Run | None) -> None:
-    """What is known to have been spent is booked, whatever stops the run."""
+async def _settle(lease: Lease, run: Run | None, reason: str) -> None:
+    """Whoever listens is told of the abort, and what is known to have been spent is booked, whatever stops the run."""
+    if run is not None:
+        run.abort(reason)
     if pending := _pending(run):
         with contextlib.suppress(AutoHandsError):
             await lease.commit(*pending)

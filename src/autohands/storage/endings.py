@@ -7,7 +7,7 @@ from typing import Final
 from autohands.protocols.events import RunFinished
 from autohands.protocols.storage import Cancel, Finish
 from autohands.protocols.task import TaskRecord
-from autohands.storage import approvals, events, ledger, signals, steps, tasks
+from autohands.storage import approvals, events, executors, ledger, signals, steps, tasks
 from autohands.storage.transaction import TaskKey, Transaction
 
 CANCELLED: Final = Finish(state="cancelled", reason="cancelled")
@@ -67,7 +67,8 @@ def promote(tx: Transaction, session: str) -> None:
 
 
 def cancel(tx: Transaction, change: Cancel) -> TaskRecord:
-    """Cancel a task and its descendants: those that run are stopped by their executor, the others end at once.
+    """Cancel a task and its descendants: those that run are stopped by their executor, the others (and those
+    whose executor is dead) end at once.
 
     Raises:
         NotFound: There is no such task.
@@ -80,11 +81,11 @@ def _cancel(tx: Transaction, task: TaskKey, by: str) -> None:
     children = tx.connection.execute(
         "SELECT seq, id, session, root FROM task WHERE parent = ? AND ended IS NULL ORDER BY seq", (task.id,)
     ).fetchall()
-    (status,) = tx.connection.execute("SELECT status FROM task WHERE seq = ?", (task.seq,)).fetchone()
-    if status == "running":
+    status, owner = tx.connection.execute("SELECT status, lease_owner FROM task WHERE seq = ?", (task.seq,)).fetchone()
+    if status == "running" and not executors.has_gone(tx.connection, owner):
         tx.connection.execute("UPDATE task SET control = 'cancel', updated = ? WHERE seq = ?", (tx.now, task.seq))
         tx.cancelled.append(task.id)
-    elif status in ("delayed", "blocked", "ready", "waiting", "paused"):
+    elif status in ("running", "delayed", "blocked", "ready", "waiting", "paused"):
         end(tx, Finish(state="cancelled", reason="cancelled", error=f"cancelled by {by}" if by else ""), task)
     for row in children:
         _cancel(tx, TaskKey(*row), by)

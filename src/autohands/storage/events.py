@@ -35,11 +35,11 @@ _ENVELOPE: Final = b',"task":"","session":"","at":'  # msgspec writes the inheri
 class Kept:
     """A durable event: a row of the journal, and its JSON. `seq` is given when it is written."""
 
-    __slots__ = ("at", "body", "head", "index", "output", "seq", "turn", "type")
+    __slots__ = ("at", "body", "index", "origin", "output", "seq", "turn", "type")
 
-    def __init__(self, type: str, head: bytes, at: int, body: bytes) -> None:
+    def __init__(self, type: str, origin: bytes, at: int, body: bytes) -> None:
         self.type = type
-        self.head = head
+        self.origin = origin
         self.at = at
         self.body = body
         self.turn: int | None = None
@@ -59,20 +59,21 @@ class Kept:
     def json(self) -> bytes:
         """The event as readers get it."""
         body = self.body if self.output is None else _spliced(self.type, self.body, self.output)
-        return b'%b%d,"seq":%d%b}' % (self.head, self.at, self.seq, body)
+        return b'{"type":"%b"%b%d,"seq":%d%b}' % (self.type.encode(), self.origin, self.at, self.seq, body)
 
 
 class Passing:
     """A delta. `after` is given when it is shown."""
 
-    __slots__ = ("after", "at", "attempt", "body", "head", "offset")
+    __slots__ = ("after", "at", "attempt", "body", "offset", "origin", "type")
 
-    def __init__(self, head: bytes, at: int, attempt: int, offset: int, body: bytes) -> None:
-        self.head = head
+    def __init__(self, type: str, origin: bytes, at: int, body: bytes) -> None:
+        self.type = type
+        self.origin = origin
         self.at = at
-        self.attempt = attempt
-        self.offset = offset
         self.body = body
+        self.attempt = 1
+        self.offset = 0
         self.after = 0
 
     @property
@@ -82,8 +83,9 @@ class Passing:
 
     def json(self) -> bytes:
         """The delta as readers get it."""
-        return b'%b%d,"after":%d,"attempt":%d,"offset":%d%b}' % (
-            self.head,
+        return b'{"type":"%b"%b%d,"after":%d,"attempt":%d,"offset":%d%b}' % (
+            self.type.encode(),
+            self.origin,
             self.at,
             self.after,
             self.attempt,
@@ -95,15 +97,15 @@ class Passing:
 Entry: TypeAlias = Kept | Passing
 
 
-def head_of(event: type[Struct], task: str, session: str) -> bytes:
-    """The beginning of an event's JSON, up to its time."""
-    return f'{{"type":"{_NAMES[event]}","task":"{task}","session":"{session}","at":'.encode()
+def origin_of(task: str, session: str) -> bytes:
+    """The part of the envelope that all events of a task share."""
+    return f',"task":"{task}","session":"{session}","at":'.encode()
 
 
-def keep(event: Durable, head: bytes, at: int) -> Kept:
-    """An event to be written. `head` is that of its type, task and session."""
+def keep(event: Durable, origin: bytes, at: int) -> Kept:
+    """An event to be written."""
     kind = type(event)
-    kept = Kept(_NAMES[kind], head, at, _body(event, kind))
+    kept = Kept(_NAMES[kind], origin, at, _body(event, kind))
     if kind is ToolFinished:
         assert isinstance(event, ToolFinished)
         if event.result is UNSET:
@@ -122,14 +124,17 @@ def _body(event: Durable | Fleeting, kind: type) -> bytes:
     return encoded[_STARTS[kind] : encoded.rindex(_ENVELOPE)]
 
 
-def pass_on(event: Fleeting, head: bytes, at: int, attempt: int, offset: int) -> Passing:
+def pass_on(event: Fleeting, origin: bytes, at: int, attempt: int, offset: int) -> Passing:
     """A delta to be shown."""
-    return Passing(head, at, attempt, offset, _body(event, type(event)))
+    kind = type(event)
+    passing = Passing(_NAMES[kind], origin, at, _body(event, kind))
+    passing.attempt, passing.offset = attempt, offset
+    return passing
 
 
 def append(tx: Transaction, task: TaskKey, event: Durable) -> None:
     """Write an event behind a task's others."""
-    kept = keep(event, head_of(type(event), task.id, task.session), tx.now)
+    kept = keep(event, origin_of(task.id, task.session), tx.now)
     last: int | None = tx.connection.execute("SELECT max(seq) FROM event WHERE task = ?", (task.seq,)).fetchone()[0]
     kept.seq = (last or 0) + 1
     tx.connection.execute(INSERT, kept.row(task.seq))
@@ -162,8 +167,9 @@ def read_page(connection: sqlite3.Connection, task: str, after: int, limit: int)
 
 
 def _entries(rows: Iterable[tuple[Any, ...]], task: str, session: str) -> Iterator[Kept]:
+    origin = origin_of(task, session)
     for seq, name, at, body, output in rows:
-        kept = Kept(name, f'{{"type":"{name}","task":"{task}","session":"{session}","at":'.encode(), at, body)
+        kept = Kept(name, origin, at, body)
         kept.seq, kept.output = seq, output
         yield kept
 

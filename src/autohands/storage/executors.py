@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Collection
 from pathlib import Path
 from typing import Final
@@ -54,6 +55,12 @@ def is_gone(other: Identity, here: Identity) -> bool:
     if other.host != here.host:
         return False
     return other.boot != here.boot or started_at(other.pid) != other.born
+
+
+def has_gone(connection: sqlite3.Connection, executor: str | None) -> bool:
+    """Whether an executor is known to be dead, by its id."""
+    row = connection.execute("SELECT host, boot, pid, born FROM executor WHERE id = ?", (executor,)).fetchone()
+    return row is None or is_gone(Identity(*row), this_process())
 
 
 def _host() -> str:

@@ -9,7 +9,7 @@ from autohands.protocols.errors import NotFound
 from autohands.protocols.events import Reset
 from autohands.sdk.identity import now_ms
 from autohands.storage.database import Database
-from autohands.storage.events import Entry, Kept, Page, Passing, head_of, pass_on, read_page
+from autohands.storage.events import Entry, Kept, Page, Passing, origin_of, pass_on, read_page
 from autohands.storage.readers import Readers
 from autohands.storage.streams import Reader, Stream
 
@@ -46,8 +46,9 @@ class Journal:
             with self._database.watching():
                 following = _Following(self, task, after, reader)
                 while lines := await following.more():
-                    for line in lines:
-                        yield line
+                    lines.reverse()
+                    while lines:  # none is kept while the next ones are waited for
+                        yield lines.pop()
         finally:
             reader.close()
             self._tidy(task)
@@ -101,6 +102,10 @@ class Journal:
 
 class _Following:
     """One reader's progress: `partial` while it may hold text of a reply that has not been finished."""
+
+    __slots__ = (
+        *("_behind", "_ended", "_joining", "_journal", "_partial", "_reader", "_seq", "_session", "_task", "_torn"),
+    )
 
     def __init__(self, journal: Journal, task: str, after: int, reader: Reader) -> None:
         self._journal = journal
@@ -186,7 +191,7 @@ class _Following:
         """Have the reader forget partial text, if it may have any."""
         if self._partial:
             self._partial = False
-            head = head_of(Reset, self._task, self._session)
-            reset = pass_on(Reset(), head, now_ms(), self._reader.stream.attempt, 0)
+            origin = origin_of(self._task, self._session)
+            reset = pass_on(Reset(), origin, now_ms(), self._reader.stream.attempt, 0)
             reset.after = self._seq
             lines.append(reset.json())

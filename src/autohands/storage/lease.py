@@ -16,7 +16,7 @@ from autohands.sdk.identity import now_ms
 from autohands.storage.batch import Batch
 from autohands.storage.claims import Claimed
 from autohands.storage.database import Database
-from autohands.storage.events import Entry, Kept, Passing, head_of, keep, pass_on
+from autohands.storage.events import Entry, Kept, Passing, keep, origin_of, pass_on
 from autohands.storage.streams import Stream
 
 FLUSH_SECONDS: Final = 0.02
@@ -55,13 +55,18 @@ class Flusher:
 class Lease:
     """A claimed task. Events and steps gather until a barrier or the flusher takes them to the writer."""
 
+    __slots__ = (
+        *("_bytes", "_database", "_entries", "_flusher", "_in_flight", "_last", "_offsets", "_origin", "_over"),
+        *("_overflowed", "_steps", "_stream", "claimed", "unread"),
+    )
+
     def __init__(self, claimed: Claimed, database: Database, stream: Stream, flusher: Flusher) -> None:
         self.claimed = claimed
         self.unread = claimed.unread
         self._database = database
         self._stream = stream
         self._flusher = flusher
-        self._heads: dict[type, bytes] = {}
+        self._origin = origin_of(claimed.record.id, claimed.record.session)
         self._offsets: dict[tuple[object, ...], int] = {}
         self._entries: list[Entry] = []
         self._steps: list[Step] = []
@@ -112,12 +117,10 @@ class Lease:
         kind = type(event)
         if kind is TurnStarted or kind is RetryScheduled:
             self._offsets.clear()
-        return keep(event, self._head(kind), now_ms())
+        return keep(event, self._origin, now_ms())
 
     def _emit_delta(self, event: Fleeting) -> None:
-        kind = type(event)
-        offset = self._offset(event)
-        passing = pass_on(event, self._head(kind), now_ms(), self.attempt, offset)
+        passing = pass_on(event, self._origin, now_ms(), self.attempt, self._offset(event))
         if self._entries or self._in_flight:
             self._gather(passing)  # it is not shown before what came before it is committed
         else:
@@ -132,12 +135,6 @@ class Lease:
         offset = self._offsets.get(key, 0)
         self._offsets[key] = offset + len(getattr(event, "text", ""))
         return offset
-
-    def _head(self, kind: type) -> bytes:
-        head = self._heads.get(kind)
-        if head is None:
-            head = self._heads[kind] = head_of(kind, self.record.id, self.record.session)
-        return head
 
     def _gather(self, entry: Entry) -> None:
         self._entries.append(entry)

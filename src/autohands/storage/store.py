@@ -12,7 +12,7 @@ from autohands.protocols.process import JobRow
 from autohands.protocols.storage import ApprovalRecord, Change, Enqueue, SessionRecord, Step, Word
 from autohands.protocols.task import TaskRecord, TaskState
 from autohands.sdk.identity import new_id, now_ms
-from autohands.storage import approvals, executors, jobs, ledger, sessions, signals, steps, tasks
+from autohands.storage import approvals, executors, interrupted, jobs, ledger, sessions, signals, steps, tasks
 from autohands.storage.blobs import Blobs
 from autohands.storage.changes import Applicable, apply
 from autohands.storage.database import Database
@@ -110,6 +110,10 @@ class Store:
     ) -> list[TaskRecord]:
         """Tasks, newest first."""
         return await self._read(lambda connection: tasks.newest(connection, session, states, limit))
+
+    async def interrupted(self) -> list[str]:
+        """The ids of tasks that have not ended, although nobody works on them any more: to be resumed or cancelled."""
+        return await self._read(lambda connection: interrupted.find(connection, self._process, now_ms()))
 
     async def steps(self, task: str) -> list[Step]:
         """The steps of a task, by turn and index."""

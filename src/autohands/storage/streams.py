@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from itertools import islice
 from typing import Final
 
-from autohands.storage.events import Entry, Kept
+from autohands.storage.events import Entry, Kept, Passing
 
 RING_BYTES: Final = 1 << 20
 
@@ -24,7 +22,7 @@ class Stream:
     __slots__ = ("_told", "attempt", "entries", "first", "leased", "readers", "seq", "size", "torn")
 
     def __init__(self) -> None:
-        self.entries: deque[Entry] = deque()
+        self.entries: list[Entry] = []
         self.first = 0
         self.size = 0
         self.seq = 0
@@ -51,27 +49,33 @@ class Stream:
                 entry.after = self.seq
         if not self.readers:
             self.forget()
-        while self.size > RING_BYTES:
-            dropped = self._drop()
-            if not isinstance(dropped, Kept):
-                self.torn = dropped.after
+        if self.size > RING_BYTES:
+            self._tear()
         for reader in self.readers:
             reader.wake()
 
     def forget(self) -> None:
         """Drop what comes before the last event and has been seen by all."""
         place = min([self._told, *(reader.place for reader in self.readers)])
-        if place == self.end:
-            self.entries.clear()
-            self.first, self.size = place, 0
-        while self.first < place:
-            self._drop()
+        self._drop(max(place - self.first, 0))
 
-    def _drop(self) -> Entry:
-        entry = self.entries.popleft()
-        self.first += 1
-        self.size -= entry.size
-        return entry
+    def _tear(self) -> None:
+        """Drop the oldest, seen or not, until what is left has room in the ring."""
+        count, excess = 0, self.size - RING_BYTES
+        while excess > 0:
+            excess -= self.entries[count].size
+            count += 1
+        for entry in self._drop(count):
+            if isinstance(entry, Passing):
+                self.torn = entry.after
+
+    def _drop(self, count: int) -> list[Entry]:
+        dropped = self.entries[:count]
+        if dropped:
+            del self.entries[:count]
+            self.first += count
+            self.size = self.size - sum(entry.size for entry in dropped) if self.entries else 0
+        return dropped
 
 
 class Reader:
@@ -107,7 +111,7 @@ class Reader:
     def take(self) -> list[Entry]:
         """All entries from its place on; it is behind them then."""
         stream = self.stream
-        entries = list(islice(stream.entries, self.place - stream.first, None))
+        entries = stream.entries[self.place - stream.first :]
         self.place = stream.end
         stream.forget()
         return entries

@@ -154,7 +154,7 @@ async def test_effects_and_what_who_approves_sees(ctx: ToolContext) -> None:
              if background.effect({"action": action}) == "read"}  # fmt: skip
     assert reads == {"status", "output", "list", "wait"}
     arguments = background.validate({"action": "spawn", "command": "serve"})
-    assert await background.preview(ctx, arguments) == "in the background, run in .:\nserve"
+    assert await background.preview(ctx, arguments) == "in the background, run in the workspace:\nserve"
     process = await spawned(ctx, "cat")
     shown = await background.preview(
         ctx, background.validate({"action": "input", "process_id": process, "input": "y\x1b\n"})

@@ -56,8 +56,8 @@ async def judge(rules: list[PolicyRule], name: str, source: str = "cli", **argum
 
 async def test_reads_are_allowed_and_everything_else_asks() -> None:
     assert await judge([], "look", path="a") == Allow()
-    assert await judge([], "change", path="a") == Ask("change is compensable")
-    assert await judge([], "run", command="ls") == Ask("run is irreversible")
+    assert await judge([], "change", path="a") == Ask("change changes something; can be undone")
+    assert await judge([], "run", command="ls") == Ask("run may change anything; cannot be undone")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ def checked_command(command: str | None, action: str) -> str:
 
 def approval(command: str, cwd: str, stdin: str | None = None) -> str:
     """What would run, where, with everything visible that could deceive the eye."""
-    lines = [f"run in {escape(cwd)}:", escape(command)]
+    where = "the workspace" if cwd in ("", ".") else escape(cwd)
+    lines = [f"run in {where}:", escape(command)]
     if stdin is not None:
         lines.append(f"with {len(stdin):,} characters of input, beginning {escape(stdin[:80])!r}")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from autohands.protocols.context import ToolContext
 from autohands.protocols.errors import ToolError
 from autohands.protocols.guard import Allow, Ask, Deny, Verdict
 from autohands.protocols.messages import ToolCall
-from autohands.protocols.tool import Tool
+from autohands.protocols.tool import EFFECT_WORDS, Tool
 from autohands.protocols.workspace import Workspace
 
 PATH_ARGUMENTS = frozenset({"path", "paths", "source", "destination", "cwd", "file", "files", "directory", "target"})
@@ -47,7 +47,7 @@ class Policy:
             return Ask(f"{call.name} changes {path}, a protected path", protected=True)
         if "ask" in says:
             return Ask(f"the policy wants a person to see {call.name}")
-        return Allow() if "allow" in says else Ask(f"{call.name} is {effect}")
+        return Allow() if "allow" in says else Ask(f"{call.name} {EFFECT_WORDS[effect]}")
 
 
 class _Seen(Struct, frozen=True):
