@@ -1,4 +1,4 @@
-"""Entry points are read from folders as `importlib.metadata` reads them, and where folders do not tell all it is asked."""
+"""Entry points are read from folders as `importlib.metadata` does it, which is asked where folders do not tell all."""
 
 import sys
 import zipfile

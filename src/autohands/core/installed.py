@@ -75,7 +75,7 @@ def _distributions() -> Iterator[Path]:
     seen: set[str] = set()
     for place in dict.fromkeys(sys.path):
         for name in _listed(place or "."):
-            distribution = re.sub(r"[-_.]+", "_", name.partition("-")[0].removesuffix(".egg-info")).lower()
+            distribution = re.sub(r"[-_.]+", "_", name.rpartition(".")[0].partition("-")[0]).lower()
             if distribution not in seen:
                 seen.add(distribution)
                 yield Path(place, name)

@@ -62,11 +62,13 @@ class History:
         """The reply, its call ids made ones that this session has not seen: vendors refuse one that comes again."""
         if self._call_ids.isdisjoint(call.id for call in reply.tool_calls):
             return reply
-        parts = tuple(
-            replace(part, id=f"{part.id}_{len(self.messages)}") if _repeats(part, self._call_ids) else part
-            for part in reply.message.parts
-        )
+        parts = tuple(self._renamed(part) for part in reply.message.parts)
         return replace(reply, message=replace(reply.message, parts=parts))
+
+    def _renamed(self, part: Part) -> Part:
+        if isinstance(part, ToolCall) and part.id in self._call_ids:
+            return replace(part, id=f"{part.id}_{len(self.messages)}")
+        return part
 
     def go_on(self) -> None:
         """The model is asked to go on after an answer that was cut short."""
@@ -80,10 +82,6 @@ class History:
         )
         if parts:
             self.messages.append(Message("tool", parts))
-
-
-def _repeats(part: Part, seen: set[str]) -> bool:
-    return isinstance(part, ToolCall) and part.id in seen
 
 
 class Turn(msgspec.Struct):

@@ -13,8 +13,11 @@ BUSY_SECONDS: Final = 10.0
 _STATEMENTS: Final = 512
 
 _REMEDIES: Final[dict[int, tuple[str, str]]] = {
-    sqlite3.SQLITE_FULL: ("the disk is full", "free some space; work goes on by itself"),
-    sqlite3.SQLITE_IOERR: ("the disk reports an error", "look at the system log; the disk may be failing"),
+    sqlite3.SQLITE_FULL: ("the disk is full", "free some space"),
+    sqlite3.SQLITE_IOERR: (
+        "the disk reports an error",
+        "see that there is free space, then look at the system log: the disk may be failing",
+    ),
     sqlite3.SQLITE_CORRUPT: ("the file is damaged", "restore one from backups/ beside it"),
     sqlite3.SQLITE_NOTADB: ("the file is not a database", "restore one from backups/ beside it"),
     sqlite3.SQLITE_READONLY: ("the file cannot be written", "look at its owner, its mode and the mount"),
