@@ -157,7 +157,7 @@ class Config(Struct, frozen=True, kw_only=True):
         str | None,
         Meta(
             description="The model, as provider/model; without it the first provider that has a key.",
-            examples=["anthropic/claude-sonnet-4-5"],
+            examples=["anthropic/claude-sonnet-5-5"],
         ),
     ] = None
     agent: Annotated[str, Meta(description="The agent that works where none is named.")] = "general"

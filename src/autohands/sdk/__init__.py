@@ -6,7 +6,9 @@ from autohands.protocols.errors import ConfigError, NotFound, ProviderError, Ret
 from autohands.protocols.extension import Host
 from autohands.protocols.guard import Allow, Ask, Deny
 from autohands.protocols.messages import BlobRef
+from autohands.protocols.process import Command
 from autohands.protocols.provider import LLMProvider
+from autohands.protocols.task import Task
 from autohands.protocols.tool import ToolResult
 from autohands.sdk.clip import clip_lines
 from autohands.sdk.extension import Extension
@@ -17,6 +19,7 @@ __all__ = [
     "Allow",
     "Ask",
     "BlobRef",
+    "Command",
     "ConfigError",
     "Deny",
     "Extension",
@@ -25,6 +28,7 @@ __all__ = [
     "NotFound",
     "ProviderError",
     "RetryableError",
+    "Task",
     "ToolContext",
     "ToolError",
     "ToolResult",

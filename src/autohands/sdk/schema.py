@@ -66,7 +66,7 @@ class Signature(msgspec.Struct, frozen=True):
             try:
                 converted[parameter.name] = msgspec.convert(arguments[parameter.name], parameter.type, strict=False)
             except (msgspec.ValidationError, RecursionError) as error:
-                problems.append(f"argument `{parameter.name}`: {str(error).replace('`$', '`' + parameter.name)}")
+                problems.append(f"argument `{parameter.name}`: {_explain(error, parameter)}")
         if problems:
             raise ToolError("invalid_arguments: " + "\n".join(problems))
         return converted
@@ -168,6 +168,15 @@ def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
             elif name and line.strip():
                 texts[name] += " " + line.strip()
     return head.strip(), texts
+
+
+def _explain(error: Exception, parameter: Parameter) -> str:
+    """What is wrong with an argument; for a choice, what may be chosen."""
+    text = str(error).replace("`$", "`" + parameter.name)
+    options = [parameter.schema, *parameter.schema.get("anyOf", ())]
+    choices = [str(value) for option in options for value in option.get("enum", ())]
+    known = text.startswith("Invalid enum value") and " - at " not in text and choices
+    return f"{text}, expected one of {', '.join(choices)}" if known else text
 
 
 def _unknown(arguments: Iterable[str], names: list[str]) -> list[str]:
