@@ -120,13 +120,13 @@ async def test_the_doctor_finds_what_is_wrong(home: Path, workspace: Path) -> No
     assert "unconfined" in findings["commands"]["message"]
     assert "openai" in findings["providers"]["message"]
     home.chmod(0o755)
-    (home / "config.toml").write_text("modle = 1\n")
+    (home / "config.toml").write_text("modle = 1\nagnet = 2\n")
     (home / "autohands.db").write_bytes(b"no database" * 1000)
     ill = await run("doctor")
     assert ill.status == 1
     assert re.search(r"✗ home .* mode 755", ill.out)
     assert f"chmod 700 {home}" in ill.out
-    assert re.search(r"✗ config .*config.toml:1: modle", ill.out)
+    assert re.search(r"✗ config .*config.toml:1: modle.*\n +/.*config.toml:2: agnet", ill.out)
     assert re.search(r"✗ storage ", ill.out)
     assert "! providers" not in ill.out
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -162,6 +163,89 @@ def test_config_set_and_show_tell_the_origin_and_hide_secrets(home: Path) -> Non
     assert secret.encode() not in done.stdout + run("config", "show").stdout
     assert json.loads(run("config", "check", "--json").stdout)["ok"] is True
     assert run("config", "path").stdout.decode().strip() == str(home / "config.toml")
+
+
+def test_a_configuration_that_is_wrong_is_shown_and_mended(home: Path) -> None:
+    refused = run("config", "set", "extensions.provider-openai.foo", "1")
+    assert (refused.returncode, (home / "config.toml").exists()) == (2, False)
+    assert b"extensions.provider-openai.foo: unknown key" in refused.stderr
+    (home / "config.toml").write_text("[limits]\nturns = 4\n[extensions.provider-openai]\nfoo = 1\n")
+    shown = run("config", "show", "--json")
+    found = json.loads(shown.stdout)
+    assert (shown.returncode, len(found["problems"])) == (2, 1)
+    assert {"key": "limits.turns", "value": 4, "origin": f"{home}/config.toml:2"} in found["items"]
+    assert b"config.toml:4: extensions.provider-openai.foo: unknown key" in run("config", "show").stderr
+    assert run("config", "set", "limits.turns", "5").returncode == 0
+    assert run("config", "unset", "extensions.provider-openai.foo").stdout.endswith(b"is not set any more\n")
+    assert run("config", "check").returncode == 0
+
+
+def test_config_set_takes_negative_values_and_tables_and_says_what_it_did(home: Path) -> None:
+    negative = run("config", "set", "limits.turns", "-5")
+    assert (negative.returncode, negative.stdout) == (2, b"")
+    assert b"expected an integer >= 1" in negative.stderr
+    table = run("config", "set", "providers.acme", '{base_url = "http://x"}').stdout.decode()
+    assert re.search(rf"providers.acme.base_url +http://x +{home}/config.toml:2", table)
+    missing = run("config", "set", "workspace", "/nonexistent")
+    assert (missing.returncode, missing.stderr) == (0, b"warning: /nonexistent is no directory (yet)\n")
+    stray = run("config", "check", environment={**os.environ, "AUTOHANDS_LIMTS_TURNS": "1"})
+    assert b"AUTOHANDS_LIMTS_TURNS sets nothing; did you mean AUTOHANDS_LIMITS_TURNS?" in stray.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("config", "show"),
+        ("config", "check"),
+        ("task", "list"),
+        ("session", "list"),
+        ("tool", "list"),
+        ("extension", "list"),
+        ("provider", "list"),
+        ("doctor",),
+    ],
+)
+def test_looking_makes_no_state_directory(home: Path, arguments: tuple[str, ...]) -> None:
+    home.rmdir()
+    done = run(*arguments)
+    assert (done.returncode, home.exists()) == (0, False), done.stderr
+
+
+CLASH = """\
+from autohands.sdk import Extension, tool
+
+@tool(effect="read")
+async def read_file(path: str) -> str:
+    \"\"\"Read.\"\"\"
+    return path
+
+extension = Extension(name="clash", version="1.0", summary="Clashes.", tools=(read_file,))
+"""
+
+
+def test_an_extension_that_does_not_start_is_not_ready(home: Path) -> None:
+    folder = home / "extensions" / "clash"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "clash.py").write_text(CLASH)
+    (folder / "extension.toml").write_text('name = "clash"\nversion = "1.0"\nentry = "clash:extension"\n')
+    for each in (home / "extensions", folder, *folder.iterdir()):
+        each.chmod(each.stat().st_mode & ~0o022)
+    enabled = run("extension", "enable", "clash", "--json")
+    assert (enabled.returncode, json.loads(enabled.stdout)["status"]) == (1, "failed")
+    seen = json.loads(run("extension", "info", "clash", "--json").stdout)
+    assert (seen["status"], seen["tools"]) == ("failed", [])
+    assert "read_file" in seen["reason"]
+    (home / "config.toml").write_text("modle = 1\n")
+    unknown = run("extension", "list", "--json")
+    assert unknown.returncode == 0
+    assert b"the configuration is wrong" in unknown.stderr
+
+
+def test_extension_info_lists_tools_and_keys(home: Path) -> None:
+    tools = json.loads(run("extension", "info", "tools-shell", "--json").stdout)
+    assert tools["tools"] == ["background", "exec", "shell_session"]
+    keys = json.loads(run("extension", "info", "provider-openai", "--json").stdout)
+    assert "extensions.provider-openai.api_key" in keys["configuration"]
 
 
 def test_config_check_names_everything_that_is_wrong(home: Path) -> None:

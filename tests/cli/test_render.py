@@ -2,11 +2,12 @@
 
 import io
 from collections.abc import Iterable
+from typing import Literal
 
 import pytest
 
 from autohands.cli.paper import TerminalPaper, fitting
-from autohands.cli.render import JsonScreen, TextScreen, describe, dollars, tokens
+from autohands.cli.render import JsonScreen, TextScreen, describe, dollars, next_step, tokens
 from autohands.protocols.events import (
     Event,
     ReplyFinished,
@@ -124,6 +125,29 @@ def test_what_went_wrong_is_told() -> None:
     assert "autohands run --session ses_1" in err
     err = shown([RunFinished(reason="failed", error="x", task="task_1")], terminal=False)[1]
     assert "autohands task resume task_1" in err
+
+
+def test_a_command_leaves_the_end_of_its_output_and_how_it_failed() -> None:
+    def end(status: Literal["done", "failed"], text: str) -> str:
+        result = ToolResult(text, {"exit_code": 0 if status == "done" else 3}, failed=status == "failed")
+        event = ToolFinished(turn=1, index=1, call_id="c", name="exec", status=status, result=result)
+        return shown([event], terminal=False)[1]
+
+    many = "\n".join(f"line {number}" for number in range(1, 9))
+    assert end("failed", f"{many}\n[exit code 3]") == (
+        "✗ exec: exit code 3\n  …\n  line 4\n  line 5\n  line 6\n  line 7\n  line 8\n"
+    )
+    assert end("done", many) == "✓ exec\n  …\n  line 6\n  line 7\n  line 8\n"
+    assert end("done", "[exit code 0]") == "✓ exec\n"
+    assert end("failed", "[1, 2]\n[exit code 3]") == "✗ exec: exit code 3\n  [1, 2]\n"
+
+
+def test_the_next_step_calls_a_session_by_its_name() -> None:
+    event = RunFinished(reason="done", session="ses_1")
+    assert (next_step(event), next_step(event, "s1")) == (
+        'go on: autohands run --session ses_1 "…"',
+        'go on: autohands run --session s1 "…"',
+    )
 
 
 def test_an_edit_shows_its_diff() -> None:

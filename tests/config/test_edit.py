@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from autohands.config.edit import set_value
+from autohands.config import load
+from autohands.config.edit import set_value, unset_value
 from autohands.protocols.errors import ConfigError
 
 BEFORE = """\
@@ -76,3 +77,36 @@ def test_a_missing_file_is_made_private(home: Path) -> None:
     set_value(home / "config.toml", "limits.turns", "9", {})
     assert (home / "config.toml").read_text() == "[limits]\nturns = 9\n"
     assert (home / "config.toml").stat().st_mode & 0o777 == 0o600
+
+
+KINDS = {"some": None, "other": dict}
+
+
+def test_the_tables_of_extensions_are_judged_as_when_it_starts(path: Path) -> None:
+    for key in ("extensions.some.foo", "extensions.som.foo"):
+        with pytest.raises(ConfigError, match=r"nothing can be set here|did you mean some"):
+            set_value(path, key, "1", {}, KINDS)
+    set_value(path, "extensions.other.foo", "1", {}, KINDS)
+    assert path.read_text() == BEFORE + "\n[extensions.other]\nfoo = 1\n"
+
+
+def test_a_wrong_file_is_mended_key_by_key(path: Path) -> None:
+    path.write_text(BEFORE + "trns = 4\n[extensions.some]\nfoo = 1\n")
+    assert set_value(path, "limits.runs", "7", {}, KINDS).config.limits.runs == 7
+    with pytest.raises(ConfigError, match=r"limits\.trns: unknown key"):
+        set_value(path, "limits.trns", "5", {}, KINDS)
+    with pytest.raises(ConfigError, match=r"limits\.parallel"):
+        set_value(path, "limits.parallel", "0", {}, KINDS)
+    unset_value(path, "limits.trns", {}, KINDS)
+    unset_value(path, "extensions.some.foo", {}, KINDS)
+    assert path.read_text() == BEFORE + "runs = 7\n[extensions.some]\n"
+    assert load(path.parent, {}, extensions=KINDS).config.limits.turns == 3
+
+
+def test_what_is_needed_or_not_there_cannot_be_unset(path: Path) -> None:
+    path.write_text(BEFORE + '[agents.x]\nprompt = "p"\n')
+    for key, text in (("agents.x.prompt", "missing"), ("limits.runs", "not set there"), ("model.x", "not set there")):
+        with pytest.raises(ConfigError, match=text):
+            unset_value(path, key, {})
+    unset_value(path, "agents.x", {})
+    assert "agents" not in path.read_text()

@@ -7,7 +7,7 @@ import pytest
 from msgspec import Struct
 
 from autohands.config import Config, load
-from autohands.config.load import variables
+from autohands.config.load import problem_line, read_source, salvage, strays, variables
 from autohands.config.schema import PolicyRule
 from autohands.protocols.errors import ConfigError
 
@@ -233,3 +233,33 @@ def test_the_start_path_imports_no_writer_and_no_yaml() -> None:
     code = "import sys, autohands.config, autohands.core.kernel, autohands.core.discovery; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert set(done.stdout.split()) & {"tomlkit", "yaml", "aiohttp", "difflib", "importlib.metadata"} == set()
+
+
+def test_a_default_in_a_table_that_is_there_is_a_default_still(home: Path) -> None:
+    path = write(home, '[limits]\nturns = 50\n[providers]\nacme = { base_url = "http://x" }\n')
+    loaded = load(home, {"AUTOHANDS_BUDGET_RUN": "1"})
+    assert loaded.origin(("limits", "turns")) == f"{path}:2"
+    assert loaded.origin(("limits", "runs")) == "default"
+    assert loaded.origin(("providers", "acme", "base_url")) == f"{path}:4"
+    assert loaded.origin(("providers", "acme", "kind")) == "default"
+    assert loaded.origin(("budget", "run")) == "environment AUTOHANDS_BUDGET_RUN"
+
+
+def test_what_makes_sense_of_a_wrong_file_is_salvaged(home: Path) -> None:
+    text = 'model = 3\n[limits]\nturns = 5\nruns = "x"\n[agents.x]\nsummary = "${NONE}"\n[[policy.rule]]\nthen = "x"\n'
+    path = write(home, text)
+    loaded, problems = salvage(read_source(home, None), {})
+    assert (loaded.config.model, loaded.config.limits.turns, loaded.config.limits.runs) == (None, 5, 256)
+    assert (loaded.config.agents, loaded.config.policy.rule) == ({}, ())
+    lines = [problem_line(each, loaded) for each in problems]
+    for start in (f"{path}:1: model", f"{path}:4: limits.runs", f"{path}:6: agents.x.summary: ${{NONE}}"):
+        assert any(line.startswith(start) for line in lines)
+
+
+def test_variables_that_look_like_keys_are_named() -> None:
+    environ = {"AUTOHANDS_LIMITS_TURNS": "1", "AUTOHANDS_HOME": "/x", "AUTOHANDS_DEBUG": "1", "PATH": "/bin"}
+    assert strays(environ) == []
+    (near,) = strays({"AUTOHANDS_LIMTS_TURNS": "1"})
+    assert near.endswith("did you mean AUTOHANDS_LIMITS_TURNS?")
+    (far,) = strays({"AUTOHANDS_SERVER_ZZZ": "1"})
+    assert "config show" in far

@@ -80,7 +80,7 @@ def test_every_wrong_argument_is_named_at_once() -> None:
         "unknown argument `pth`, did you mean `path`?",
         "missing argument `path`",
         "`limit`",
-        "`mode`",
+        "`mode`: Invalid enum value 'medium', expected one of fast, slow",
         "edits[0].old",
     ):
         assert part in text

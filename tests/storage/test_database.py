@@ -7,6 +7,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,6 +106,35 @@ async def test_a_unit_stands_or_falls_by_itself(store: storage.Store) -> None:
         assert results[:3] == [[None], [None], [None]]
         assert isinstance(results[3], NotFound)
     assert len(await store.steps(record.id)) == 3
+
+
+async def test_a_group_in_which_a_unit_fails_is_run_again_without_it(path: Path) -> None:
+    held, runs, committed = threading.Event(), list[str](), list[Transaction]()
+
+    def note(tx: Transaction, name: str) -> str:
+        runs.append(name)
+        tx.connection.execute("INSERT INTO meta VALUES(?, '1')", (name,))
+        if name == "bad":
+            raise NotFound("there is nothing")
+        return name
+
+    database = Database(path, committed.append, lambda: None)
+    await database.open()
+    try:
+        async with asyncio.timeout(20):
+            blocked = asyncio.create_task(database.write(lambda _tx: held.wait(20)))
+            writes = [asyncio.create_task(database.write(partial(note, name=name))) for name in ("one", "bad", "two")]
+            await asyncio.sleep(0)
+            held.set()
+            await blocked
+            results = await asyncio.gather(*writes, return_exceptions=True)
+    finally:
+        await database.close()
+    assert runs == ["one", "bad", "one", "bad", "two"]
+    assert [str(each) for each in results] == ["one", "there is nothing", "two"]
+    assert len(committed) == 3
+    with tables(path) as connection:
+        assert connection.execute("SELECT key FROM meta ORDER BY key").fetchall() == [("one",), ("two",)]
 
 
 def step(number: int) -> Step:

@@ -12,6 +12,7 @@ from autohands.protocols.events import TurnStarted
 from autohands.protocols.storage import Cancel, Finish, Lease, Park, RecordStep, Redo, Speak, Step
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store
+from autohands.storage.engine import LOOK_AGAIN_SECONDS
 from autohands.storage.transaction import Transaction
 from storage.stores import PATIENCE_SECONDS, leased, serving, soon, submit, tables
 
@@ -231,6 +232,22 @@ async def test_slots_bound_what_runs_at_once_and_queues_what_is_served(store: St
         await ended(store, *(record.id for record in records))
     assert most == 3
     assert await state(store, other.id) == "ready"
+
+
+async def test_a_slot_that_gets_free_is_filled_at_once(store: Store) -> None:
+    records = [await submit(store) for _ in range(3)]
+    async with serving(store, finish, slots=1), asyncio.timeout(LOOK_AGAIN_SECONDS / 2):
+        await ended(store, *(record.id for record in records))
+
+
+async def test_a_slot_that_nobody_waits_for_is_no_reason_to_look(store: Store) -> None:
+    statements: list[str] = []
+    async with serving(store, finish):
+        await ended(store, (await submit(store)).id)
+        await store._database.write(lambda tx: tx.connection.set_trace_callback(statements.append))
+        await ended(store, (await submit(store)).id)
+        await store._database.write(lambda tx: tx.connection.set_trace_callback(None))
+    assert len([each for each in statements if "FROM executor WHERE id <>" in each]) == 1
 
 
 async def test_a_cancelled_task_that_parks_is_ended(store: Store) -> None:

@@ -1,6 +1,7 @@
 """Leases: the fence, what is lazily written, and what is not lost when a write is refused."""
 
 import asyncio
+import gc
 import json
 
 import msgspec
@@ -18,6 +19,8 @@ from autohands.protocols.events import (
 from autohands.protocols.messages import Message, Reply, Text, Usage
 from autohands.protocols.storage import Finish, Lease, RecordStep, Step
 from autohands.storage import Store
+from autohands.storage.batch import Batch
+from autohands.storage.database import Work
 from autohands.storage.lease import MOST_PENDING_BYTES
 from storage.stores import leased, soon, submit, tables
 
@@ -56,6 +59,22 @@ async def test_the_holder_of_the_lease_records(store: Store) -> None:
             other.execute("UPDATE task SET updated = updated + 1")
         await lease.commit(RecordStep(step=tool(2)))
     assert len(await store.steps(record.id)) == 1
+
+
+async def test_what_was_written_leaves_nothing_to_the_collector(store: Store) -> None:
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        gc.collect()
+        gc.disable()
+        try:
+            for number in range(5):
+                lease.emit(TurnStarted(turn=number))
+                await lease.commit(RecordStep(step=tool(number)))
+            left = [type(each).__name__ for each in gc.get_objects() if type(each) in (Batch, Work)]
+        finally:
+            gc.enable()
+    assert left.count("Batch") <= 1, left
+    assert left.count("Work") <= 1, left
 
 
 async def test_what_no_barrier_takes_is_written_soon(store: Store) -> None:

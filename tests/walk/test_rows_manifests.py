@@ -59,7 +59,7 @@ def test_ex04_a_wrong_manifest_is_refused_in_one_line_before_its_code_runs(
 def test_ex04_a_tool_of_ours_cannot_be_shadowed(home: Path, workspace: Path) -> None:
     write(home, MANIFEST, SHADOWING)
     (workspace / "a").write_text("the file")
-    assert run(home, "extension", "enable", "hello").returncode == 0
+    assert run(home, "extension", "enable", "hello").returncode == 1
     done = run(home, "tool", "call", "read_file", '{"path": "a"}', cwd=workspace)
     assert (done.returncode, done.stdout.strip()) == (0, "the file")
     doctor = run(home, "doctor", cwd=workspace)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.console import Console, check_model, check_workspace
+from autohands.cli.console import Console, check_model, check_record, check_workspace, whole_session
 from autohands.cli.options import Given
 from autohands.cli.talk import Talk
 from autohands.protocols.errors import AutoHandsError
@@ -33,6 +33,8 @@ async def _chat(given: Given) -> int:
     async with work.opened(config=given.config, workspace=given.workspace) as hands:
         check_model(hands, given.model, given.agent or hands.config.agent)
         check_workspace(hands, given)
+        check_record(given)
+        given = await whole_session(hands, given)
         if _is_editor_possible(given):
             from autohands.cli.prompt import Editor
 
@@ -50,7 +52,7 @@ def _is_editor_possible(given: Given) -> bool:
 
 async def _read_lines(hands: Hands, given: Given) -> int:
     """One request a line, each carried to its end; the status of the last."""
-    console = Console(hands, json=given.json, yes=given.yes)
+    console = Console(hands, json=given.json, yes=given.yes, session=given.session)
     talk = Talk(hands, given, console.consent, console.screen.tell)
     status = await console.catch_up(given.session)
     while not talk.left and (line := await console.lines.read()) is not None:

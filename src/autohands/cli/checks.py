@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 
+from autohands.config.load import strays
 from autohands.config.paths import Paths, home_directory, prepare_home
 from autohands.protocols.errors import ConfigError
 
@@ -40,8 +41,11 @@ def check_python() -> Finding:
 
 def check_home() -> Finding:
     """The state directory: its owner and its permissions."""
+    home = home_directory(os.environ)
+    if not os.path.lexists(home):
+        return Finding("home", "ok", f"{home} is made by the first run")
     try:
-        home = prepare_home(home_directory(os.environ)).home
+        prepare_home(home)
     except ConfigError as error:
         return Finding("home", "wrong", error.text, error.hint)
     mode = home.stat().st_mode & 0o777
@@ -68,6 +72,8 @@ def check_config(file: Path | None) -> Finding:
         loaded = load_checked(file)
     except ConfigError as error:
         return Finding("config", "wrong", error.text, error.hint)
+    if stray := strays(os.environ):
+        return Finding("config", "missing", "\n".join(stray))
     place = loaded.file.path
     return Finding("config", "ok", str(place) if place.exists() else f"no {place}: the defaults are in force")
 

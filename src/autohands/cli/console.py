@@ -28,15 +28,17 @@ if TYPE_CHECKING:
 class Console:
     """Carries tasks to their end on standard output and standard error."""
 
-    def __init__(self, hands: Hands, *, json: bool, yes: bool = False, hints: bool = True) -> None:
+    def __init__(
+        self, hands: Hands, *, json: bool, yes: bool = False, hints: bool = True, session: str | None = None
+    ) -> None:
         self._hands = hands
         self._yes = yes
         self.attended = sys.stdin.isatty() and sys.stderr.isatty() and not json
         self.lines = Lines(sys.stdin.fileno())
         paper = TerminalPaper(sys.stdout, sys.stderr)
-        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper, hints=hints)
+        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper, hints=hints, session=session)
         work.tell_log(self.screen.tell)
-        for problem in hands.problems:
+        for problem in work.warnings(hands):
             self.screen.tell(f"warning: {problem}")
         self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)
 
@@ -70,8 +72,21 @@ class Console:
         return status
 
 
-def check_model(hands: Hands, model: str | None, agent: str) -> None:
-    """Refuse a request that no model could answer before it becomes a task.
+async def whole_session(hands: Hands, given: Given) -> Given:
+    """What was given, with a session's id in full where only its beginning was. Raises `NotFound`."""
+    if given.session is None or not given.session.startswith("ses_"):
+        return given
+    return replace(given, session=(await hands.storage.session(given.session)).id)
+
+
+def check_record(given: Given) -> None:
+    """Refuse to mix a recording with what a file holds already. Raises `BadRequest`."""
+    if given.record and given.record.exists() and given.record.stat().st_size:
+        raise BadRequest(f"{given.record} exists", hint="name another file, or delete it")
+
+
+def check_model(hands: Hands, model: str | None, agent: str) -> str:
+    """The model that would answer, as provider/model; a request that none could answer is refused before it is a task.
 
     Raises:
         NotFound: No such agent or provider. BadRequest: The name is not `provider/model`.
@@ -89,6 +104,7 @@ def check_model(hands: Hands, model: str | None, agent: str) -> None:
             hint=f"set {key_name(name)}, or api_key under [providers.{name}] in the configuration; "
             "`autohands provider list` shows who can be asked, `autohands demo` needs no key",
         )
+    return f"{choice.provider.name}/{choice.model}"
 
 
 def check_workspace(hands: Hands, given: Given) -> None:

@@ -56,7 +56,10 @@ def _wrong(findings: list[Finding]) -> bool:
 def _show(findings: list[Finding]) -> None:
     colour = colourful(sys.stdout)
     for finding in findings:
+        lines = [cell(line) for line in finding.message.splitlines()] or [""]
         mark, style = _MARKS[finding.status]
-        click.echo(f"{paint(mark, style, colour=colour)} {finding.check:12} {cell(finding.message)}")
+        click.echo(f"{paint(mark, style, colour=colour)} {finding.check:12} {lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"  {'':12} {line}")
         if finding.remedy:
             click.echo(f"  {'':12} → {cell(finding.remedy)}")

@@ -12,10 +12,12 @@ import click
 import msgspec
 
 from autohands.cli.fail import colourful
+from autohands.cli.paper import columns_of, fitting, paint
 from autohands.sdk.clip import escape, json_safe
 
 Item: TypeAlias = Mapping[str, Any]
 _NARROW = 80
+_LEAST = 6
 
 
 def show_items(items: Sequence[Item], columns: Sequence[str], *, json: bool, none: str) -> None:
@@ -24,21 +26,22 @@ def show_items(items: Sequence[Item], columns: Sequence[str], *, json: bool, non
         show_json({"items": items})
     elif not items:
         click.echo(none, err=True)
-    elif not sys.stdout.isatty():
-        _show_columns(items, columns)
-    elif shutil.get_terminal_size().columns < _NARROW:
-        for item in items:
-            show_one({name: item.get(name) for name in columns}, json=False)
-            click.echo()
     else:
-        _show_table(items, columns)
+        _show_rows(items, columns)
 
 
-def _show_columns(items: Sequence[Item], columns: Sequence[str]) -> None:
+def _show_rows(items: Sequence[Item], columns: Sequence[str]) -> None:
+    """A table as wide as it needs to be, at a terminal as wide as that; on a narrow one a block for each item."""
     rows = [list(columns), *([cell(item.get(name)) for name in columns] for item in items)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(columns))]
-    for row in rows:
-        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    widths = [max(columns_of(row[at]) for row in rows) for at in range(len(columns))]
+    wide = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    fitted = fit_widths(widths, wide) if wide >= _NARROW else None
+    if fitted:
+        _show_table(rows, fitted)
+        return
+    for item in items:
+        show_one({name: item.get(name) for name in columns}, json=False)
+        click.echo()
 
 
 def show_one(item: Item, *, json: bool) -> None:
@@ -83,18 +86,24 @@ def cell(value: object) -> str:
     return escape(" ".join(str(value).split()))
 
 
-def _show_table(items: Sequence[Item], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _show_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
     colour = colourful(sys.stdout)
-    table = Table(box=None, pad_edge=False, header_style="bold" if colour else "")
-    for at, name in enumerate(columns):
-        table.add_column(name, overflow="fold" if at == 0 else "ellipsis", no_wrap=at not in (0, len(columns) - 1))
-    for item in items:
-        table.add_row(*(Text(cell(item.get(name))) for name in columns))
-    Console(highlight=False, no_color=not colour).print(table)
+    for number, row in enumerate(rows):
+        cells = [fitting(text, width) for text, width in zip(row, widths, strict=True)]
+        line = "  ".join(text + " " * (width - columns_of(text)) for text, width in zip(cells, widths, strict=True))
+        click.echo(paint(line.rstrip(), "bold", colour=colour) if number == 0 else line.rstrip())
+
+
+def fit_widths(widths: Sequence[int], columns: int) -> list[int] | None:
+    """The widths of a table's columns on a terminal: the first, which names things, stays whole, the widest of the
+    others shrink; None where that is not enough."""
+    fitted = list(widths)
+    while sum(fitted) + 2 * (len(fitted) - 1) > columns:
+        widest = max(range(1, len(fitted)), key=lambda at: fitted[at], default=0)
+        if widest == 0 or fitted[widest] <= _LEAST:
+            return None
+        fitted[widest] -= 1
+    return fitted
 
 
 def _clean(value: Any) -> Any:

@@ -79,9 +79,14 @@ def _budget(ctx: click.Context, param: click.Parameter, value: float | None) -> 
     return value
 
 
-def _session(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def is_session_name(text: str) -> bool:
+    """Whether a text can name a session."""
     import re
 
-    if value is not None and not re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", value):
+    return re.fullmatch(r"[A-Za-z0-9._:-]{1,128}", text) is not None
+
+
+def _session(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_session_name(value):
         raise click.BadParameter("a session's name has at most 128 of A-Z a-z 0-9 . _ : -", ctx, param)
     return value

@@ -43,9 +43,16 @@ def paint(text: str, style: str, *, colour: bool) -> str:
 
 def fitting(text: str, columns: int) -> str:
     """The beginning of a one-line text that fits, marked where it was cut; wide characters count twice."""
-    from rich.cells import cell_len, set_cell_size
+    from rich.cells import set_cell_size
 
-    return text if cell_len(text) <= columns else set_cell_size(text, max(columns - 1, 0)) + "…"
+    return text if columns_of(text) <= columns else set_cell_size(text, max(columns - 1, 0)) + "…"
+
+
+def columns_of(text: str) -> int:
+    """How many columns a text takes; wide characters count twice."""
+    from rich.cells import cell_len
+
+    return len(text) if text.isascii() else cell_len(text)
 
 
 class TerminalPaper:

@@ -90,7 +90,8 @@ class Editor:
         self._paper.app = prompt.app
         self._screen.tell("AutoHands; /help lists commands, Ctrl-C stops a run, Ctrl-D leaves")
         work.tell_log(self._screen.tell)
-        for problem in self._hands.problems:
+        await self._talk.greet()
+        for problem in work.warnings(self._hands):
             self._screen.tell(f"warning: {problem}")
         async with asyncio.TaskGroup() as runs:
             if self._talk.session:

@@ -80,8 +80,9 @@ class JsonScreen:
 class TextScreen:
     """The answer as it comes, a line for each tool call, what it cost in the end."""
 
-    def __init__(self, paper: Paper, *, hints: bool = True) -> None:
+    def __init__(self, paper: Paper, *, hints: bool = True, session: str | None = None) -> None:
         self._paper = paper
+        self._session = session
         self._hints = hints
         self._shown = ""
         self._calls: dict[str, ToolCall] = {}
@@ -218,7 +219,7 @@ class TextScreen:
             self._paper.note(f"✗ {event.reason.replace('_', ' ')}{why}", "red")
         self._paper.note(summary(event, self._started), "dim")
         if self._hints:
-            self._paper.note(next_step(event), "dim")
+            self._paper.note(next_step(event, self._session), "dim")
 
 
 def describe(call: ToolCall) -> str:
@@ -263,11 +264,11 @@ def summary(event: RunFinished, started: int) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def next_step(event: RunFinished) -> str:
-    """How to go on from the end of a run."""
+def next_step(event: RunFinished, session: str | None = None) -> str:
+    """How to go on from the end of a run; `session` is what the person calls it."""
     if event.reason in ("failed", "attempts", "denied"):
         return f"try again from here: autohands task resume {event.task}"
-    return f'go on: autohands run --session {event.session} "…"'
+    return f'go on: autohands run --session {session or event.session} "…"'
 
 
 def tokens(usage: Usage) -> str:

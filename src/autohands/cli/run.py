@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.console import Console, check_model, check_workspace
+from autohands.cli.console import Console, check_model, check_record, check_workspace, whole_session
 from autohands.cli.fail import DENIED, INTERRUPTED
 from autohands.cli.lines import read_all
 from autohands.cli.options import Given
@@ -32,7 +32,9 @@ def command(prompt: str, **given: Any) -> int:
 async def carry_out(prompt: str, given: Given) -> int:
     """Finish what the session has left unfinished, then the prompt; the exit status."""
     async with work.opened(config=given.config, workspace=given.workspace) as hands:
-        console = Console(hands, json=given.json, yes=given.yes)
+        check_record(given)
+        given = await whole_session(hands, given)
+        console = Console(hands, json=given.json, yes=given.yes, session=given.session)
         agent = given.agent or hands.config.agent
         check_model(hands, given.model, agent)
         check_workspace(hands, given)

@@ -10,9 +10,9 @@ from typing import Any
 import click
 
 from autohands.cli import options, work
-from autohands.cli.listing import minute, show_items, show_one, when
+from autohands.cli.listing import minute, show_items, show_json, show_one, when
 from autohands.cli.task import summary
-from autohands.protocols.errors import BadRequest
+from autohands.protocols.errors import BadRequest, Conflict
 from autohands.protocols.storage import ForgetSession, RenameSession, SessionRecord
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -103,7 +103,7 @@ async def _rename(session: str, title: str, *, json: bool, config: Path | None) 
 @click.option("--older-than", metavar="AGE", help="All that were not used for 90d, 12h, 4w …")
 @options.everywhere
 def delete(sessions: tuple[str, ...], *, older_than: str | None, json: bool, config: Path | None) -> int:
-    """Delete conversations with all that is recorded of them."""
+    """Delete conversations with all that is recorded of them; --older-than keeps those with unfinished tasks."""
     if bool(sessions) == bool(older_than):
         raise click.UsageError("name sessions, or pass --older-than AGE")
     return work.run(_delete(sessions, older_than, json=json, config=config))
@@ -117,10 +117,22 @@ async def _delete(names: tuple[str, ...], older_than: str | None, *, json: bool,
         else:
             everything = await hands.storage.sessions(limit=_MOST)
             records = [record for record in everything if record.updated < before * 1000]
+        kept: dict[str, str] = {}
         for record in records:
-            await hands.storage.commit(ForgetSession(session=record.id))
-    items = [_brief(record) if json else _line(record) for record in records]
-    show_items(items, ("session", "title"), json=json, none="nothing to delete")
+            try:
+                await hands.storage.commit(ForgetSession(session=record.id))
+            except Conflict as error:
+                if before is None:
+                    raise
+                kept[record.id] = error.text
+    gone = [record for record in records if record.id not in kept]
+    if json:
+        show_json({"items": [_brief(record) for record in gone], **({"kept": kept} if kept else {})})
+        return 0
+    show_items([_line(record) for record in gone], ("session", "title"), json=False, none="nothing to delete")
+    for record in records:
+        if record.id in kept:
+            click.echo(f"kept {record.name or record.id}: {kept[record.id]}", err=True)
     return 0
 
 

@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from autohands.cli.console import check_model
-from autohands.cli.options import Given
+from autohands.cli.options import Given, is_session_name
 from autohands.cli.render import dollars
-from autohands.protocols.errors import AutoHandsError
+from autohands.protocols.errors import AutoHandsError, NotFound
+from autohands.protocols.storage import SessionRecord
 from autohands.protocols.task import Consent, Task, TaskRecord
+from autohands.sdk.clip import clip_ends
 
 if TYPE_CHECKING:
     from autohands.app import Hands
 
+_RECALLED = 600
 HELP = {
     "/help": "this list",
     "/new": "a new session",
     "/model": "[PROVIDER/MODEL] the model from here on",
-    "/session": "[ID] go to another session, or say which this is",
+    "/session": "[ID] go to another session, or begin one of that name, or say which this is",
     "/tools": "what the model may call",
     "/cost": "what was spent today, and by this session",
     "/exit": "leave; Ctrl-D does it too",
@@ -49,12 +52,40 @@ class Talk:
 
     def task(self, prompt: str) -> Task:
         """The task that a prompt makes here. Raises what `check_model` raises."""
-        check_model(self._hands, self._given.model, self.agent)
+        self.model()
         return self._given.task(prompt, self.agent, self._consent)
 
+    def model(self) -> str:
+        """The model that answers here. Raises what `check_model` raises."""
+        return check_model(self._hands, self._given.model, self.agent)
+
     def accepted(self, record: TaskRecord) -> None:
-        """Go on in the session of this task."""
-        self._given = replace(self._given, session=record.session)
+        """Go on in the session of this task; one that has a name keeps it."""
+        self._given = replace(self._given, session=self._given.session or record.session)
+
+    async def greet(self) -> None:
+        """Say which model works where, and what was said last in an old session."""
+        session = self.session or "a new one"
+        self._tell(f"model {self.model()} · workspace {await self._workspace()} · session {session}")
+        await self._recall()
+
+    async def _workspace(self) -> str:
+        """Where the session works; one that has no place of its own yet, where this program does."""
+        record = None if self._given.workspace else await self._record()
+        return (record and record.workspace) or str(self._hands.workspace)
+
+    async def _record(self) -> SessionRecord | None:
+        """The session, if there is one by now."""
+        try:
+            return await self._hands.storage.session(self.session) if self.session else None
+        except NotFound:
+            return None
+
+    async def _recall(self) -> None:
+        record = await self._record()
+        for task in await self._hands.storage.tasks(session=record.id, states=("done",), limit=1) if record else ():
+            self._tell(f"last time you said: {clip_ends(task.task.prompt, _RECALLED)}")
+            self._tell(f"and the answer was: {clip_ends(task.text or '', _RECALLED)}")
 
     async def command(self, line: str) -> None:
         """Carry out a /command; what is wrong with it is told, not raised."""
@@ -89,9 +120,21 @@ class Talk:
 
     async def _session(self, name: str) -> None:
         if name:
+            await self._enter(name)
+        self._tell(f"session: {self.session or 'a new one, with the first words'}")
+        if name:
+            await self._recall()
+
+    async def _enter(self, name: str) -> None:
+        """Go to a session; a name that is none yet becomes one with the next words."""
+        try:
             found = await self._hands.storage.session(name)
-            self._given = replace(self._given, session=found.id)
-        self._tell(f"session: {self._given.session or 'a new one, with the first words'}")
+            self._given = replace(self._given, session=found.id if name.startswith("ses_") else name)
+        except NotFound:
+            if name.startswith("ses_") or not is_session_name(name):
+                raise
+            self._given = replace(self._given, session=name)
+            self._tell("there is none of that name yet; it begins with your next words")
 
     async def _tools(self, _: str) -> None:
         tools = sorted(self._hands.tools.items())
@@ -99,7 +142,8 @@ class Talk:
 
     async def _cost(self, _: str) -> None:
         today = await self._hands.storage.spent()
-        tasks = await self._hands.storage.tasks(session=self._given.session) if self._given.session else []
+        record = await self._record()
+        tasks = await self._hands.storage.tasks(session=record.id) if record else []
         here = [await self._hands.storage.spent(task.id) for task in tasks]
         self._tell(f"today {dollars(today)}, this session {dollars(sum(here))}")
 

@@ -83,6 +83,13 @@ async def _until_stopped(command: Coroutine[Any, Any, T]) -> T:
             loop.remove_signal_handler(number)
 
 
+def warnings(hands: Hands) -> list[str]:
+    """What a person should know before work begins: what did not start, and what configures nothing."""
+    from autohands.config.load import strays
+
+    return [*hands.problems, *strays(os.environ)]
+
+
 class Told(logging.Handler):
     """Log lines among the lines of a screen."""
 

@@ -324,7 +324,7 @@ class Storage(Protocol):
         ...
 
     async def session(self, session: str, principal: str = "owner") -> SessionRecord:
-        """A session by id or name. Raises `NotFound`."""
+        """A session by name or id; a unique prefix of at least 8 characters after `ses_` will do. Raises `NotFound`."""
         ...
 
     async def sessions(self, *, search: str = "", principal: str = "owner", limit: int = 100) -> list[SessionRecord]:

@@ -209,7 +209,7 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
     key = tasks.key_of(tx.connection, change.task)
     status, owner = tx.connection.execute("SELECT status, lease_owner FROM task WHERE seq = ?", (key.seq,)).fetchone()
     if status in ("done", "cancelled"):
-        raise Conflict(f"task {key.id} is {status}", hint="submit a new one to the same session")
+        raise Conflict(f"task {key.id} is {status}", hint=f'say more with `autohands run --session {key.session} "…"`')
     if status == "running":
         _free(tx, key, owner)
     elif status in ("failed", "dead", "paused"):
@@ -241,6 +241,7 @@ def _free(tx: Transaction, task: TaskKey, owner: str) -> None:
     if row is not None:
         *process, lease_until = row
         if lease_until > tx.now and not executors.is_gone(Identity(*process), executors.this_process()):
-            raise Conflict(f"task {task.id} is running, in process {process[2]}", hint="follow it, or cancel it")
+            hint = f"wait for it, or `autohands task cancel {task.id}`"
+            raise Conflict(f"task {task.id} is running, in process {process[2]}", hint=hint)
     tx.connection.execute("UPDATE task SET lease_token = lease_token + 1, control = NULL WHERE seq = ?", (task.seq,))
     _release(tx, task.seq)

@@ -33,6 +33,7 @@ _SAID: Final = (
     " AND p.output IS NOT NULL AND j.key = 'text' AND j.value LIKE :like ESCAPE '\\'))))"
 )
 TITLE_LENGTH: Final = 60
+SHORTEST_PREFIX: Final = len(ID_PREFIX) + 8
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:
@@ -40,17 +41,22 @@ def _record(row: tuple[Any, ...]) -> SessionRecord:
 
 
 def get(connection: sqlite3.Connection, session: str, principal: str) -> SessionRecord:
-    """A principal's session by id or name.
+    """A principal's session by name, by id, or by the beginning of its id.
 
     Raises:
-        NotFound: There is none, or it belongs to somebody else.
+        NotFound: There is none, several begin so, or it belongs to somebody else.
     """
-    row = connection.execute(
-        f"{_SELECT} WHERE s.{_column(session)} = ? AND s.principal = ?", (session, principal)
-    ).fetchone()
-    if row is None:
+    column = _column(session)
+    last = session + "\U0010ffff" if column == "id" and len(session) >= SHORTEST_PREFIX else session
+    rows = connection.execute(
+        f"{_SELECT} WHERE s.{column} BETWEEN ? AND ? AND s.principal = ? ORDER BY s.{column} LIMIT 4",
+        (session, last, principal),
+    ).fetchall()
+    if not rows:
         raise _missing(session)
-    return _record(row)
+    if len(rows) > 1 and rows[0][0] != session:
+        raise NotFound(f"several sessions begin with {session!r}", hint=", ".join(str(row[0]) for row in rows))
+    return _record(rows[0])
 
 
 def _column(session: str) -> str:
