@@ -240,6 +240,12 @@ async def test_a_slot_that_gets_free_is_filled_at_once(store: Store) -> None:
         await ended(store, *(record.id for record in records))
 
 
+async def test_serving_a_root_ends_with_it(store: Store) -> None:
+    record = await submit(store)
+    async with asyncio.timeout(LOOK_AGAIN_SECONDS / 2):
+        await store.engine.serve(finish, slots=4, root=record.id)
+
+
 async def test_a_slot_that_nobody_waits_for_is_no_reason_to_look(store: Store) -> None:
     statements: list[str] = []
     async with serving(store, finish):
