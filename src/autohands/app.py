@@ -252,7 +252,7 @@ async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspac
     jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
     secrets, registries = Secrets(os.environ), Registries()
-    queue = TaskQueue(store, store.engine)
+    queue = TaskQueue(store)
     shared = Shared(
         workspace_of=workspaces.get,
         spawn=spawner,
@@ -272,7 +272,7 @@ async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspac
         storage=store,
         journal=store.journal,
         kernel=await _kernel(stack, registries, shared, paths),
-        bridge=RunLoopBridge(queue, store, store.journal, store.engine),
+        bridge=RunLoopBridge(queue, store, store.journal),
         runtime=runtime,
         queue=own_queue,
         loop=RunLoop(store.engine, runtime.handle, slots=loaded.config.limits.runs, queues=(own_queue,)),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from autohands.protocols.events import Event, Unknown
-from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Engine, Journal, Redo, Speak, Storage
+from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Journal, Redo, Speak, Storage
 from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.runloop.queue import TaskQueue, check_text
 
@@ -18,11 +18,10 @@ _EVENT: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
 class RunLoopBridge:
     """What the API, the CLI and `open()` use; nobody else creates work or answers for it."""
 
-    def __init__(self, queue: TaskQueue, storage: Storage, journal: Journal, engine: Engine) -> None:
+    def __init__(self, queue: TaskQueue, storage: Storage, journal: Journal) -> None:
         self._queue = queue
         self._storage = storage
         self._journal = journal
-        self._engine = engine
 
     async def submit(self, task: Task) -> TaskRecord:
         """Accept a task; it is durable when this returns. Raises `BadRequest`, `Conflict`."""
@@ -35,20 +34,17 @@ class RunLoopBridge:
     async def cancel(self, task: str, by: str = "owner") -> TaskRecord:
         """Cancel a task, wherever it runs. Raises `NotFound`."""
         record: TaskRecord = (await self._storage.commit(Cancel(task=task, by=by)))[0]
-        self._engine.wake()
         return record
 
     async def decide(self, approval: str, *, allow: bool, by: str = "owner") -> ApprovalRecord:
         """Answer an approval. Raises `NotFound`, `Conflict`."""
         decision = Decide(approval=approval, decision="allow" if allow else "deny", by=by)
         record: ApprovalRecord = (await self._storage.commit(decision))[0]
-        self._engine.wake()
         return record
 
     async def resume(self, task: str, queue: str, consent: Consent | None = None) -> TaskRecord:
         """Move a task that is not done to `queue` and make it ready. Raises `NotFound`, `Conflict`."""
         record: TaskRecord = (await self._storage.commit(Redo(task=task, queue=queue, consent=consent)))[0]
-        self._engine.wake()
         return record
 
     async def speak(self, session: str, text: str) -> str | None:

@@ -21,7 +21,7 @@ async def test_a_task_is_handed_to_the_handler_while_it_counts_as_running(home: 
             await lease.commit(Finish(state="done", reason="done"))
 
         loop = RunLoop(store.engine, handler, slots=1, queues=("default", "other"))
-        queue = TaskQueue(store, store.engine)
+        queue = TaskQueue(store)
         records = [await queue.submit(Task(prompt="x", queue=name)) for name in ("default", "other", "nobody's")]
         serving = asyncio.create_task(loop.run())
         for record in records[:2]:

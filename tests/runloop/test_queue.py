@@ -33,12 +33,12 @@ async def store(home: Path) -> AsyncIterator[Store]:
 )
 async def test_what_makes_no_sense_is_refused_and_leaves_no_row(store: Store, task: Task, problem: str) -> None:
     with pytest.raises(BadRequest, match=problem):
-        await TaskQueue(store, store.engine).submit(task)
+        await TaskQueue(store).submit(task)
     assert await store.tasks() == []
 
 
 async def test_a_payload_is_enough(store: Store) -> None:
-    record = await TaskQueue(store, store.engine).submit(Task(payload={"event": "push"}))
+    record = await TaskQueue(store).submit(Task(payload={"event": "push"}))
     assert record.state == "ready"
 
 
@@ -56,7 +56,7 @@ async def test_middleware_rewrites_refuses_and_measures_outermost_first(store: S
             raise TooBusy("not now", retry_after_seconds=3)
         return await submit(Task(prompt=task.prompt.upper()))
 
-    queue = TaskQueue(store, store.engine, [measure, rewrite])
+    queue = TaskQueue(store, [measure, rewrite])
     await queue.submit(Task(prompt="hello"))
     with pytest.raises(TooBusy):
         await queue.submit(Task(prompt="no"))

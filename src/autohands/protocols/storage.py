@@ -387,7 +387,3 @@ class Engine(Protocol):
             NotFound: There is no task `root`.
         """
         ...
-
-    def wake(self) -> None:
-        """Something may be ready."""
-        ...

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 
 from autohands.protocols.errors import BadRequest
-from autohands.protocols.storage import Engine, Enqueue, Storage
+from autohands.protocols.storage import Enqueue, Storage
 from autohands.protocols.task import PRIORITIES, Task, TaskRecord
 
 Submit: TypeAlias = Callable[[Task], Awaitable[TaskRecord]]
@@ -18,9 +18,8 @@ MAX_PROMPT_CHARACTERS = 10_000_000
 class TaskQueue:
     """Submits tasks through its middleware; the first of these is the outermost."""
 
-    def __init__(self, storage: Storage, engine: Engine, middleware: Sequence[Middleware] = ()) -> None:
+    def __init__(self, storage: Storage, middleware: Sequence[Middleware] = ()) -> None:
         self._storage = storage
-        self._engine = engine
         self._submit: Submit = self._enqueue
         for each in reversed(middleware):
             self._submit = _wrap(each, self._submit)
@@ -36,7 +35,6 @@ class TaskQueue:
 
     async def _enqueue(self, task: Task) -> TaskRecord:
         record: TaskRecord = (await self._storage.commit(Enqueue(task=task)))[0]
-        self._engine.wake()
         return record
 
 
