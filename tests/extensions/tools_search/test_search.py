@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -179,7 +180,14 @@ async def test_fs18_a_catastrophic_pattern_does_not_run_away(search: Searching, 
 
 async def test_grep_says_what_rg_says_on_a_real_tree(home: Path) -> None:
     root = Path(autohands.__file__).parent
-    command = ["rg", "--no-heading", "--line-number", "--sort=path", "async def ", "."]
+    command = [
+        str(Path(sys.executable).with_name("rg")),
+        "--no-heading",
+        "--line-number",
+        "--sort=path",
+        "async def ",
+        ".",
+    ]
     printed = subprocess.run(command, cwd=root, capture_output=True, text=True).stdout.splitlines()
     async with autohands.open(home, root) as hands:
         data = (await hands.call_tool("grep", {"pattern": "async def ", "limit": 100_000})).data or {}
