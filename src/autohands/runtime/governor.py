@@ -13,6 +13,7 @@ from autohands.protocols.events import BudgetReserved, BudgetSettled
 from autohands.protocols.messages import Usage
 from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request, Retrying
 from autohands.protocols.storage import Change, Lease, Reserve, Settle
+from autohands.sdk.wrapping import Wrapping
 
 # An unknown price counts as a dear one, so that a cap still ends a run. Micro-USD per million tokens.
 UNKNOWN_INPUT_PRICE = 10_000_000
@@ -101,36 +102,13 @@ def cut_off(request: Request, said: int) -> Usage:
     return Usage(input=asked, output=said + UNSEEN_TOKENS, estimated=True)
 
 
-class Metered:
+class Metered(Wrapping):
     """A provider whose every attempt is reserved and settled."""
 
     def __init__(self, provider: LLMProvider, purse: Purse) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._purse = purse
         self.characters = 0
-
-    @property
-    def name(self) -> str:
-        """The wrapped provider's."""
-        return self._provider.name
-
-    @property
-    def default_model(self) -> str | None:
-        """The wrapped provider's."""
-        return self._provider.default_model
-
-    @property
-    def available(self) -> bool:
-        """The wrapped provider's."""
-        return self._provider.available
-
-    def describe(self, model: str) -> ModelInfo:
-        """The wrapped provider's."""
-        return self._provider.describe(model)
-
-    async def models(self) -> list[ModelInfo]:
-        """The wrapped provider's."""
-        return await self._provider.models()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Reserve, ask, settle. An attempt that fails costs nothing; one that is cut off what it came to, estimated."""

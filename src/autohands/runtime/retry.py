@@ -9,7 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from msgspec import Struct
 
 from autohands.protocols.errors import RetryableError
-from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Request, Retrying, TextPiece, ThinkingPiece
+from autohands.protocols.provider import Delta, LLMProvider, Request, Retrying, TextPiece, ThinkingPiece
+from autohands.sdk.wrapping import Wrapping
 
 
 class RetryPolicy(Struct, frozen=True, kw_only=True):
@@ -33,7 +34,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
 PATIENT = RetryPolicy()
 
 
-class Retry:
+class Retry(Wrapping):
     """Wraps a provider. Implements `LLMProvider`."""
 
     def __init__(
@@ -44,33 +45,10 @@ class Retry:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._policy = policy
         self._sleep = sleep
         self._draw = draw
-
-    @property
-    def name(self) -> str:
-        """The wrapped provider's."""
-        return self._provider.name
-
-    @property
-    def default_model(self) -> str | None:
-        """The wrapped provider's."""
-        return self._provider.default_model
-
-    @property
-    def available(self) -> bool:
-        """The wrapped provider's."""
-        return self._provider.available
-
-    def describe(self, model: str) -> ModelInfo:
-        """The wrapped provider's."""
-        return self._provider.describe(model)
-
-    async def models(self) -> list[ModelInfo]:
-        """The wrapped provider's."""
-        return await self._provider.models()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request, telling of each wait by a `Retrying`.

@@ -20,6 +20,7 @@ from autohands.protocols.provider import (
     TextPiece,
     ThinkingPiece,
 )
+from autohands.sdk.wrapping import Wrapping
 
 
 class ReplayProvider:
@@ -78,35 +79,12 @@ class ReplayProvider:
         return known[1]
 
 
-class RecordingProvider:
+class RecordingProvider(Wrapping):
     """Passes on what a provider says and writes it down. Implements `LLMProvider`."""
 
     def __init__(self, provider: LLMProvider, file: Path) -> None:
-        self._provider = provider
+        super().__init__(provider)
         self._file = file
-
-    @property
-    def name(self) -> str:
-        """The recorded provider's."""
-        return self._provider.name
-
-    @property
-    def default_model(self) -> str | None:
-        """The recorded provider's."""
-        return self._provider.default_model
-
-    @property
-    def available(self) -> bool:
-        """The recorded provider's."""
-        return self._provider.available
-
-    def describe(self, model: str) -> ModelInfo:
-        """The recorded provider's."""
-        return self._provider.describe(model)
-
-    async def models(self) -> list[ModelInfo]:
-        """The recorded provider's."""
-        return await self._provider.models()
 
     async def stream(self, request: Request) -> AsyncIterator[Delta]:
         """The provider's answer; its line is written before the reply is passed on.
