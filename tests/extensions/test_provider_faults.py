@@ -13,6 +13,7 @@ from autohands.testing.chaos import FAULTS, TURN_FAULTS, WIRE_FAULTS
 from autohands.testing.script import ScriptedCall, Turn, say
 from extensions.model_services import APIS, PATIENT, QUICK, answer, request, service
 
+pytestmark = pytest.mark.slow
 ANSWER = Turn(
     text="Grüße 🙂, I look.",
     calls=(ScriptedCall("read_file", {"path": "ä.txt"}), ScriptedCall("glob", {"path": "."})),

@@ -14,6 +14,7 @@ from autohands.testing.script import Turn, call
 
 from .processes import AUTOHANDS, Service, autohands, environment, lines, serving
 
+pytestmark = pytest.mark.slow
 TURNS = 6
 SLOW = "echo begin >> sink.txt; sleep 30; echo end >> sink.txt"
 
