@@ -133,9 +133,10 @@ async def test_sh19_what_another_living_program_runs_is_not_lost(spawn: Spawner,
 async def test_output_of_a_finished_command_is_kept_and_the_oldest_given_back(spawn: Spawner, table: JobTable) -> None:
     kept = []
     for number in (1, 2):
-        async with spawn(shell(f"echo {number}; seq 1 100000")) as process:
+        async with spawn(shell(f"read go; echo {number}; seq 1 100000", stdin="pipe")) as process:
             with pytest.raises(Conflict):
                 await table.of("one").keep(process, title="early")
+            await process.write(b"go\n")
             await process.captured()
             kept.append(await table.of("one").keep(process, title="late"))
     first, second = await table.of("one").list()
