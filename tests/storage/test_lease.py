@@ -188,11 +188,17 @@ async def test_what_waits_to_be_written_is_bounded_and_the_task_parks(store: Sto
 
 async def test_deltas_are_counted_and_wait_for_what_came_before_them(store: Store) -> None:
     record = await submit(store)
+    there = asyncio.Event()
 
     async def follow() -> list[dict[str, object]]:
-        return [json.loads(line) async for line in store.journal.follow(record.id)]
+        lines = []
+        async for line in store.journal.follow(record.id):
+            there.set()
+            lines.append(json.loads(line))
+        return lines
 
     following = asyncio.create_task(follow())
+    await there.wait()
     async with leased(store, record.id) as lease:
         lease.emit(TurnStarted(turn=1))
         for text in ("für ", "dich"):

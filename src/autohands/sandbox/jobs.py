@@ -62,7 +62,11 @@ class RunningJob:
                     async with asyncio.timeout(SAVE_SECONDS):
                         await self._running.wait()
         finally:
-            await self.settle(await self._running.terminate(CLOSING_GRACE_SECONDS))
+            await self.end()
+
+    async def end(self) -> None:
+        """End the process if it still runs, and record how."""
+        await self.settle(await self._running.terminate(CLOSING_GRACE_SECONDS))
 
     async def settle(self, status: ExitStatus) -> None:
         """Record how it ended."""
@@ -124,6 +128,8 @@ class JobTable:
         for task in self._following:
             task.cancel()
         await asyncio.gather(*self._following, return_exceptions=True)
+        unseen = [job for job in self._jobs.values() if job.row.status == "running"]  # cancelled before its first step
+        await asyncio.gather(*(job.end() for job in unseen), return_exceptions=True)
         for job in self._jobs.values():
             job.release()
         self._jobs.clear()
