@@ -34,6 +34,7 @@ from autohands.runtime.guards.policy import Policy
 from autohands.runtime.models import ProviderModels
 from autohands.runtime.runtime import AgentRuntime, Settings, Shared
 from autohands.sandbox.jobs import JobTable
+from autohands.sandbox.profiles import confinement as confinement  # noqa: PLC0414  shown by `doctor`
 from autohands.sandbox.spawn import Spawner
 from autohands.sdk.http import Http
 from autohands.sdk.identity import new_id

@@ -141,9 +141,11 @@ def check_search() -> Finding:
 
 def check_commands() -> Finding:
     """What holds the commands that an agent runs."""
+    from autohands.app import confinement
+
     return Finding(
         "commands",
         "missing",
-        "commands run unconfined: a clean environment and limits only",
+        confinement(),
         "for work you do not trust, run AutoHands in a container or as a user of its own",
     )

@@ -31,11 +31,6 @@ class Paths(Struct, frozen=True):
         return self.home / "autohands.db"
 
     @property
-    def blobs(self) -> Path:
-        """Bytes by content."""
-        return self.home / "blobs"
-
-    @property
     def state(self) -> Path:
         """A directory for each extension's own files."""
         return self.home / "state"
@@ -49,26 +44,6 @@ class Paths(Struct, frozen=True):
     def agents(self) -> Path:
         """Agents as Markdown files."""
         return self.home / "agents"
-
-    @property
-    def skills(self) -> Path:
-        """Skills in folders."""
-        return self.home / "skills"
-
-    @property
-    def logs(self) -> Path:
-        """What the program wrote about itself."""
-        return self.home / "logs"
-
-    @property
-    def backups(self) -> Path:
-        """Copies of the database."""
-        return self.home / "backups"
-
-    @property
-    def run(self) -> Path:
-        """The process id and the socket of a running daemon."""
-        return self.home / "run"
 
 
 def home_directory(environ: Mapping[str, str]) -> Path:

@@ -27,6 +27,11 @@ class Account(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     total_seconds: float = 3600.0
 
     @property
+    def usable(self) -> bool:
+        """Whether a key or an endpoint is configured."""
+        return self.api_key is not None or self.base_url is not None
+
+    @property
     def deadlines(self) -> Deadlines:
         """The three times as the HTTP side takes them."""
         return Deadlines(
@@ -61,13 +66,31 @@ def check_key(provider: str, account: Account) -> None:
         ProviderError: Neither a key nor an endpoint of one's own is configured, or the key fits into no header.
     """
     name = key_name(provider)
-    if account.api_key is None and account.base_url is None:
+    if not account.usable:
         hint = f"set {name}, or its api_key in the configuration (`autohands config path` says where)"
         raise ProviderError(f"{provider}: there is no API key", kind="auth", hint=hint)
     if account.api_key is not None and not (account.api_key.isascii() and account.api_key.isprintable()):
         raise ProviderError(
             f"{provider}: the API key holds characters that no key has", kind="auth", hint=f"check {name}"
         )
+
+
+def model_row(name: str, context: int, output: int, *prices: float, priced: str) -> ModelInfo:
+    """A row of a table of models, its prices as of the ISO date `priced`.
+
+    `prices` are dollars per million tokens: input, output, cache read, cache write; those left out are unknown.
+    """
+    micro = [round(price * 1_000_000) for price in prices] + [None] * (4 - len(prices))
+    return ModelInfo(
+        name=name,
+        context_tokens=context,
+        output_tokens=output,
+        input_price=micro[0],
+        output_price=micro[1],
+        cache_read_price=micro[2],
+        cache_write_price=micro[3],
+        priced=priced if prices else None,
+    )
 
 
 def nearest_model(table: dict[str, ModelInfo], model: str) -> ModelInfo | None:

@@ -220,6 +220,13 @@ async def get_json(http: HttpFactory, endpoint: Endpoint) -> Any:
         raise ProviderError(said, kind="broken", hint=f"check base_url, now {endpoint.service.base_url}") from error
 
 
+async def get_ids(http: HttpFactory, endpoint: Endpoint) -> list[str]:
+    """The ids in the list that a GET gives, bare or under `data`, in order. Raises what `get_json` raises."""
+    found = await get_json(http, endpoint)
+    rows = found.get("data") if isinstance(found, dict) else found
+    return sorted(row["id"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("id"), str))
+
+
 def _broken() -> tuple[type[Exception], ...]:
     """What aiohttp raises where a connection cannot be made or breaks; asked for only once something was raised."""
     import aiohttp

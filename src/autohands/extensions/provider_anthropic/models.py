@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from autohands.protocols.provider import ModelInfo
-from autohands.sdk.account import nearest_model
+from autohands.sdk.account import model_row, nearest_model
 
 DEFAULT_MODEL = "claude-sonnet-5-5"
 PRICED = "2026-10-24"
@@ -37,40 +37,25 @@ _THINKING: dict[str, ThinkingMode] = {
 }
 
 
-def _model(name: str, context: int, output: int, *prices: float) -> ModelInfo:
-    """Prices are dollars per million tokens: input, output, cache read, cache write."""
-    micro = [round(price * 1_000_000) for price in prices] + [None] * (4 - len(prices))
-    return ModelInfo(
-        name=name,
-        context_tokens=context,
-        output_tokens=output,
-        input_price=micro[0],
-        output_price=micro[1],
-        cache_read_price=micro[2],
-        cache_write_price=micro[3],
-        priced=PRICED if prices else None,
-    )
-
-
 MODELS = {
     info.name: info
     for info in (
-        _model("claude-fable-5-1", 1_000_000, 128_000, 10, 50, 1, 12.5),
-        _model("claude-opus-5-5", 1_000_000, 128_000, 4, 20, 0.2, 5),
-        _model("claude-opus-5", 1_000_000, 128_000, 5, 25, 0.5, 6.25),
-        _model("claude-sonnet-5-5", 1_000_000, 128_000, 2, 10, 0.1, 2.5),
-        _model("claude-sonnet-5", 1_000_000, 128_000, 2, 10, 0.2, 2.5),
-        _model("claude-haiku-5-5", 100_000, 64_000, 0.1, 0.5, 0.01, 0.125),
-        _model("claude-opus-4-8", 200_000, 128_000, 5, 25, 0.5, 6.25),
-        _model("claude-opus-4-7", 200_000, 128_000, 5, 25, 0.5, 6.25),
-        _model("claude-opus-4-6", 200_000, 128_000, 5, 25, 0.5, 6.25),
-        _model("claude-opus-4-5", 200_000, 64_000, 5, 25, 0.5, 6.25),
-        _model("claude-opus-4", 200_000, 32_000, 15, 75, 1.5, 18.75),
-        _model("claude-sonnet-4", 200_000, 64_000, 3, 15, 0.3, 3.75),
-        _model("claude-3-7-sonnet", 200_000, 64_000, 3, 15, 0.3, 3.75),
-        _model("claude-haiku-4-5", 200_000, 64_000, 1, 5, 0.1, 1.25),
-        _model("claude-3-5-haiku", 200_000, 8_192, 0.8, 4, 0.08, 1),
-        _model("claude-", 200_000, 8_192),
+        model_row("claude-fable-5-1", 1_000_000, 128_000, 10, 50, 1, 12.5, priced=PRICED),
+        model_row("claude-opus-5-5", 1_000_000, 128_000, 4, 20, 0.2, 5, priced=PRICED),
+        model_row("claude-opus-5", 1_000_000, 128_000, 5, 25, 0.5, 6.25, priced=PRICED),
+        model_row("claude-sonnet-5-5", 1_000_000, 128_000, 2, 10, 0.1, 2.5, priced=PRICED),
+        model_row("claude-sonnet-5", 1_000_000, 128_000, 2, 10, 0.2, 2.5, priced=PRICED),
+        model_row("claude-haiku-5-5", 100_000, 64_000, 0.1, 0.5, 0.01, 0.125, priced=PRICED),
+        model_row("claude-opus-4-8", 200_000, 128_000, 5, 25, 0.5, 6.25, priced=PRICED),
+        model_row("claude-opus-4-7", 200_000, 128_000, 5, 25, 0.5, 6.25, priced=PRICED),
+        model_row("claude-opus-4-6", 200_000, 128_000, 5, 25, 0.5, 6.25, priced=PRICED),
+        model_row("claude-opus-4-5", 200_000, 64_000, 5, 25, 0.5, 6.25, priced=PRICED),
+        model_row("claude-opus-4", 200_000, 32_000, 15, 75, 1.5, 18.75, priced=PRICED),
+        model_row("claude-sonnet-4", 200_000, 64_000, 3, 15, 0.3, 3.75, priced=PRICED),
+        model_row("claude-3-7-sonnet", 200_000, 64_000, 3, 15, 0.3, 3.75, priced=PRICED),
+        model_row("claude-haiku-4-5", 200_000, 64_000, 1, 5, 0.1, 1.25, priced=PRICED),
+        model_row("claude-3-5-haiku", 200_000, 8_192, 0.8, 4, 0.08, 1, priced=PRICED),
+        model_row("claude-", 200_000, 8_192, priced=PRICED),
     )
 }
 

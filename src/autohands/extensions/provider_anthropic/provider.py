@@ -13,7 +13,7 @@ from autohands.sdk.account import Account, check_key, key_name
 from autohands.sdk.exchange import Call, exchange
 from autohands.sdk.faults import Service
 from autohands.sdk.fragments import Writer
-from autohands.sdk.http import Endpoint, get_json
+from autohands.sdk.http import Endpoint, get_ids
 from autohands.sdk.reply import ReplyAssembler
 
 VERSION = "2023-06-01"
@@ -40,7 +40,7 @@ class AnthropicProvider:
     @property
     def available(self) -> bool:
         """Whether a key or an endpoint is configured."""
-        return self._account.api_key is not None or self._account.base_url is not None
+        return self._account.usable
 
     @property
     def default_model(self) -> str | None:
@@ -59,10 +59,8 @@ class AnthropicProvider:
         """
         check_key(self.name, self._account)
         url = f"{self._base_url}/v1/models?limit=1000"
-        found = await get_json(self._http, Endpoint(self._service, url, self._headers, self._account.deadlines))
-        rows = found.get("data") if isinstance(found, dict) else found
-        names = [row["id"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("id"), str)]
-        return [describe(name) for name in sorted(names)]
+        names = await get_ids(self._http, Endpoint(self._service, url, self._headers, self._account.deadlines))
+        return [describe(name) for name in names]
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request, ending in exactly one `Replied`.

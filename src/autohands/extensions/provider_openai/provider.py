@@ -15,7 +15,7 @@ from autohands.sdk.account import check_key, key_name
 from autohands.sdk.exchange import Call, Decode, exchange
 from autohands.sdk.faults import Service
 from autohands.sdk.fragments import Writer
-from autohands.sdk.http import Endpoint, get_json
+from autohands.sdk.http import Endpoint, get_ids
 from autohands.sdk.reply import ReplyAssembler
 
 
@@ -43,7 +43,7 @@ class OpenAIProvider:
     @property
     def available(self) -> bool:
         """Whether a key or an endpoint is configured."""
-        return self._account.api_key is not None or self._account.base_url is not None
+        return self._account.usable
 
     @property
     def default_model(self) -> str | None:
@@ -62,10 +62,8 @@ class OpenAIProvider:
         """
         check_key(self.name, self._account)
         endpoint = Endpoint(self._service, f"{self._base_url}/models", self._headers, self._account.deadlines)
-        found = await get_json(self._http, endpoint)
-        rows = found.get("data") if isinstance(found, dict) else found
-        names = [row["id"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("id"), str)]
-        return [describe(name) for name in sorted(names)]
+        names = await get_ids(self._http, endpoint)
+        return [describe(name) for name in names]
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request, ending in exactly one `Replied`.
