@@ -8,7 +8,7 @@ PYTHON  ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.
 CORE    := protocols sdk core storage runloop runtime
 SYSTEM  := git strace tmux
 
-.PHONY: help demo test test-fast system lint types bench docs clean
+.PHONY: help demo test test-fast system lint types bench faults docs clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +38,9 @@ types: $(STAMP)  ## mypy --strict
 
 bench: $(STAMP)  ## the tables that the README quotes
 	@set -e; for file in $$(grep -l __main__ benchmarks/*.py); do echo "== $$file"; $(BIN)/python $$file; done
+
+faults: $(STAMP)  ## 1,000 kills and their score card: SEED=7 TRIALS=300 CARD=--json
+	PYTHONPATH=tests $(BIN)/python -m faults.run $(if $(SEED),--seed $(SEED)) --trials $(or $(TRIALS),1000) $(CARD)
 
 docs: $(STAMP)  ## run every snippet and example, check ARCHITECTURE.md against the tree
 	$(BIN)/pytest -n $(JOBS) tests/architecture/test_docs.py tests/architecture/test_tree.py

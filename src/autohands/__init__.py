@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from autohands.app import Hands as Hands
     from autohands.app import open as open
+    from autohands.hands import Hands as Hands
     from autohands.protocols.errors import AutoHandsError as AutoHandsError
     from autohands.protocols.events import ApprovalRequested as ApprovalRequested
     from autohands.protocols.events import ReplyFinished as ReplyFinished
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "ApprovalRequested": "protocols.events",
     "AutoHandsError": "protocols.errors",
-    "Hands": "app",
+    "Hands": "hands",
     "ReplyFinished": "protocols.events",
     "RunFinished": "protocols.events",
     "Task": "protocols.task",

@@ -3,211 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import msgspec
 
 from autohands import storage as storages
-from autohands.bridge import RunLoopBridge, decode_event
-from autohands.config import Loaded, Paths, Secrets, home_directory, ignored_in, load, load_agents, prepare_home
+from autohands.bridge import RunLoopBridge
+from autohands.config import Loaded, Paths, Secrets, home_directory, load, load_agents, prepare_home
 from autohands.core.discovery import Found, discover
 from autohands.core.host import Shared as HostShared
 from autohands.core.kernel import Kernel
-from autohands.core.registry import Registries, Registry
+from autohands.core.registry import Registries
 from autohands.core.workspace import Workspaces
-from autohands.protocols.agent import Agent
-from autohands.protocols.errors import AutoHandsError, BadRequest, ConfigError, Conflict, NotFound
-from autohands.protocols.events import Event, RunFinished, Unknown
+from autohands.hands import Hands, Parts, Place, guards_of, settings_of, source_rate
+from autohands.protocols.errors import BadRequest, ConfigError, Conflict
 from autohands.protocols.extension import Extension
-from autohands.protocols.provider import LLMProvider
-from autohands.protocols.storage import Journal, Storage
-from autohands.protocols.task import END_STATES, Consent, Task, TaskRecord
-from autohands.protocols.tool import Tool, ToolResult
+from autohands.protocols.loop import DEFAULT
 from autohands.runloop.loop import RunLoop
+from autohands.runloop.middleware import surrounded
+from autohands.runloop.modes import SHARED
 from autohands.runloop.queue import TaskQueue
-from autohands.runtime.guards.policy import Policy
 from autohands.runtime.models import ProviderModels
-from autohands.runtime.runtime import AgentRuntime, Settings, Shared
+from autohands.runtime.runtime import AgentRuntime, Shared
 from autohands.sandbox.jobs import JobTable
 from autohands.sandbox.profiles import confinement as confinement  # noqa: PLC0414  shown by `doctor`
 from autohands.sandbox.spawn import Spawner
 from autohands.sdk.http import Http
 from autohands.sdk.identity import new_id
-
-MICRO = 1_000_000
-
-
-class RunOptions(TypedDict, total=False):
-    """What a run may be told. `budget_usd` is in US dollars, `deadline` and `not_before` are UTC ms."""
-
-    session: str
-    model: str
-    agent: str
-    consent: Consent
-    max_turns: int
-    budget_usd: float
-    record: str
-    priority: int | str
-    not_before: int
-    deadline: int
-    source: str
-    idempotency_key: str
-
-
-class Hands:
-    """An open AutoHands: submit work, follow it, call tools. Made by `open`."""
-
-    def __init__(self, parts: _Parts, found: list[Found]) -> None:
-        self._parts = parts
-        self.paths = parts.paths
-        self.home = parts.paths.home
-        self.workspace = parts.workspace
-        self.config = parts.loaded.config
-        self.loaded = parts.loaded
-        self.storage: Storage = parts.storage
-        self.journal: Journal = parts.journal
-        self.kernel = parts.kernel
-        self.found = found
-        self.problems = ignored_in(parts.workspace, parts.paths.home)
-
-    @property
-    def tools(self) -> Registry[Tool]:
-        """The tools, by name."""
-        return self.kernel.registries.tools
-
-    @property
-    def providers(self) -> Registry[LLMProvider]:
-        """The model providers, by name."""
-        return self.kernel.registries.providers
-
-    @property
-    def agents(self) -> Registry[Agent]:
-        """The agents, by name."""
-        return self.kernel.registries.agents
-
-    async def run(self, prompt: str, **options: Unpack[RunOptions]) -> AsyncIterator[Event]:
-        """Submit a prompt and follow it: every event, ending with `RunFinished`."""
-        record = await self.submit(task_from(prompt, **options))
-        async for data in self.follow(record.id):
-            event = decode_event(data)
-            if not isinstance(event, Unknown):
-                yield event
-
-    async def ask(self, prompt: str, **options: Unpack[RunOptions]) -> str:
-        """Submit a prompt and wait for the answer. Without `consent` what needs a person is denied.
-
-        Raises:
-            AutoHandsError: The run did not end with `done`; the text says why.
-        """
-        options.setdefault("consent", "deny")
-        async for event in self.run(prompt, **options):
-            if isinstance(event, RunFinished):
-                if event.reason != "done":
-                    raise AutoHandsError(f"the run ended with {event.reason}: {event.error or event.text}")
-                return event.text
-        raise AutoHandsError("the run has not ended")
-
-    async def submit(self, task: Task) -> TaskRecord:
-        """Accept a task; it is durable when this returns. What was interrupted in its session goes on before it.
-
-        Raises:
-            BadRequest: It does not make sense. Conflict: Its idempotency key or its session stands against it.
-        """
-        if task.session is not None:
-            await self._take_over(task.session)
-        workspace = task.workspace or await self._workspace_of(task.session)
-        queue = self._parts.queue if task.queue == "default" else task.queue
-        agent = task.agent or self.config.agent
-        filled = msgspec.structs.replace(task, agent=agent, workspace=workspace, queue=queue)
-        return await self._parts.bridge.submit(filled)
-
-    async def _take_over(self, session: str) -> None:
-        """Run here what a program that is gone left unfinished: the next task of the session waits for it."""
-        for record in await self.unfinished(session):
-            if record.task.queue != self._parts.queue:
-                try:
-                    await self.resume(record.id)
-                except Conflict:  # a living program has it, and what comes behind it
-                    return
-
-    async def _workspace_of(self, session: str | None) -> str | None:
-        """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
-        if session is not None and not self._parts.workspace_given:
-            with contextlib.suppress(NotFound):
-                return (await self.storage.session(session)).workspace or str(self.workspace)
-        return str(self.workspace)
-
-    def follow(self, task: str, after: int = 0) -> AsyncIterator[bytes]:
-        """A task's events as JSON, from its beginning or from the one after `after`."""
-        return self._parts.bridge.follow(task, after)
-
-    async def cancel(self, task: str) -> TaskRecord:
-        """Cancel a task, wherever it runs. Raises `NotFound`."""
-        return await self._parts.bridge.cancel(task)
-
-    async def decide(self, approval: str, *, allow: bool) -> None:
-        """Answer an approval. Raises `NotFound`, `Conflict`."""
-        await self._parts.bridge.decide(approval, allow=allow)
-
-    async def speak(self, session: str, text: str) -> str | None:
-        """Say words to a session whose run is under way. The task that will read them, None if there is none."""
-        return await self._parts.bridge.speak(session, text)
-
-    async def unfinished(self, session: str) -> list[TaskRecord]:
-        """The tasks of a session (name or id) that have not ended, oldest first; none if there is no such session."""
-        try:
-            record = await self.storage.session(session)
-        except NotFound:
-            return []
-        tasks = await self.storage.tasks(session=record.id)
-        return [task for task in reversed(tasks) if task.state not in END_STATES]
-
-    async def resume(self, task: str, *, consent: Consent | None = None) -> TaskRecord:
-        """Take over a task that was interrupted, waits, failed or is dead, and run it here from its recorded steps.
-
-        Raises:
-            NotFound: No such task.
-            Conflict: It is done, or a living process runs it.
-        """
-        return await self._parts.bridge.resume(task, self._parts.queue, consent)
-
-    async def call_tool(self, name: str, arguments: dict[str, Any], *, session: str = "direct") -> ToolResult:
-        """Call a tool directly; being asked for by the owner is its approval.
-
-        Raises:
-            NotFound: No such tool.
-            ToolError: The arguments are not what it takes.
-        """
-        return await self._parts.runtime.call(name, arguments, session, str(self.workspace))
-
-
-class _Parts(msgspec.Struct, frozen=True, kw_only=True):
-    """What an open AutoHands is made of."""
-
-    paths: Paths
-    loaded: Loaded
-    workspace: Path
-    workspace_given: bool
-    storage: Storage
-    journal: Journal
-    kernel: Kernel
-    bridge: RunLoopBridge
-    runtime: AgentRuntime
-    queue: str
-    loop: RunLoop
-
-
-def task_from(prompt: str, **options: Unpack[RunOptions]) -> Task:
-    """The task of a prompt with its options."""
-    fields: dict[str, Any] = dict(options)
-    if (budget := fields.pop("budget_usd", None)) is not None:
-        fields["budget_micro_usd"] = round(budget * MICRO)
-    return Task(prompt=prompt, **fields)
+from autohands.storage import backups as backups  # noqa: PLC0414  for `backup` and `doctor`
+from autohands.storage import damage as damage  # noqa: PLC0414  for `restore` and `doctor`
+from autohands.storage.overdue import Inspector
 
 
 @asynccontextmanager
@@ -218,13 +47,15 @@ async def open(
     *,
     config_file: str | Path | None = None,
     serve: bool = True,
+    shared: bool = False,
 ) -> AsyncIterator[Hands]:
     """Open AutoHands in this program, and close it when the block ends: runs that are under way are interrupted, and
     can be resumed.
 
     `home` is the state directory (`AUTOHANDS_HOME`, else `~/.autohands`), `workspace` the directory that tools see
     (else the current one), `config` what stands above the configuration file, in its shape. Without `serve` nothing is
-    loaded or run: for looking at what is recorded.
+    loaded or run: for looking at what is recorded. With `shared` it serves the queues that all programs submit to,
+    instead of one of its own.
 
     Raises:
         ConfigError: The configuration or the state directory is wrong; everything that is wrong is named.
@@ -233,27 +64,41 @@ async def open(
     """
     paths = prepare_home(Path(home).expanduser().absolute() if home else home_directory(os.environ))
     found = discover(paths.home)
-    kinds = {each.name: dict if each.extension is None else each.extension.config for each in found}
-    file = Path(config_file) if config_file else None
-    loaded = load(paths.home, os.environ, file=file, options=config, extensions=kinds)
+    read = _reader(paths, found, config, Path(config_file) if config_file else None)
+    loaded = read()
     root = _workspace(workspace or loaded.config.workspace)
+    place = Place(paths, root, workspace is not None, DEFAULT if shared else new_id("hands"))
     async with AsyncExitStack() as stack:
-        parts = await _compose(stack, paths, loaded, root, given=workspace is not None)
-        hands = Hands(parts, found)
+        parts = await _compose(stack, place, loaded)
+        hands = Hands(parts, found, read)
         if serve:
             hands.problems += await _start(parts, found)
+            if shared:
+                _hear_extensions(parts)
             await stack.enter_async_context(_serving(parts.loop))
         yield hands
 
 
-async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspace: Path, *, given: bool) -> _Parts:
+def _reader(
+    paths: Paths, found: list[Found], options: Mapping[str, Any] | None, file: Path | None
+) -> Callable[[], Loaded]:
+    """What reads the configuration, whenever it is called."""
+    kinds = {each.name: dict if each.extension is None else each.extension.config for each in found}
+    return lambda: load(paths.home, os.environ, file=file, options=options, extensions=kinds)
+
+
+async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts:
     """Build every part and hand it what it needs; `stack` closes them in reverse order."""
+    paths, config = place.paths, loaded.config
     store = await stack.enter_async_context(storages.open(paths.database))
     spawner = await stack.enter_async_context(Spawner(paths.home))
     jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
     secrets, registries = Secrets(os.environ), Registries()
-    queue = TaskQueue(store)
+    rate, limits = source_rate(config, store), config.limits
+    queue = TaskQueue(
+        store, lambda: [rate, *registries.middleware.values()], depth=limits.depth, children=limits.children
+    )
     shared = Shared(
         workspace_of=workspaces.get,
         spawn=spawner,
@@ -262,21 +107,24 @@ async def _compose(stack: AsyncExitStack, paths: Paths, loaded: Loaded, workspac
         secrets=secrets,
         submit=queue.submit,
     )
-    policy = Policy(loaded.config.policy.rule)
-    runtime = AgentRuntime(store, registries.snapshot, (policy,), shared, _settings(loaded))
-    own_queue = new_id("hands")
-    return _Parts(
-        paths=paths,
+    runtime = AgentRuntime(store, registries.snapshot, guards_of(config), shared, settings_of(config))
+    return Parts(
+        place=place,
         loaded=loaded,
-        workspace=workspace,
-        workspace_given=given,
         storage=store,
         journal=store.journal,
+        inspector=Inspector(paths.database),
         kernel=await _kernel(stack, registries, shared, paths),
         bridge=RunLoopBridge(queue, store, store.journal),
         runtime=runtime,
-        queue=own_queue,
-        loop=RunLoop(store.engine, runtime.handle, slots=loaded.config.limits.runs, queues=(own_queue,)),
+        tasks=queue,
+        loop=RunLoop(
+            store.engine,
+            surrounded(runtime.handle, registries.middleware.values),
+            queue,
+            slots=config.limits.runs,
+            modes=SHARED if place.queue == DEFAULT else {DEFAULT: (place.queue,)},
+        ),
     )
 
 
@@ -293,6 +141,18 @@ async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared,
         state_dir=paths.state,
     )
     return await stack.enter_async_context(Kernel(registries, host))
+
+
+def _hear_extensions(parts: Parts) -> None:
+    """Have the loop hear the sources and tell the observers that extensions bring, as they come and go."""
+    registries = parts.kernel.registries
+
+    def sync() -> None:
+        parts.loop.sync(registries.sources.items(), registries.observers.values())
+
+    registries.sources.follow(sync)
+    registries.observers.follow(sync)
+    sync()
 
 
 @asynccontextmanager
@@ -318,29 +178,13 @@ def _workspace(path: str | Path | None) -> Path:
     return root
 
 
-def _settings(loaded: Loaded) -> Settings:
-    limits, budget = loaded.config.limits, loaded.config.budget
-    return Settings(
-        model=loaded.config.model,
-        agent=loaded.config.agent,
-        turns=limits.turns,
-        time_seconds=limits.time_seconds,
-        parallel=limits.parallel,
-        output_bytes=limits.output_bytes,
-        run_cap=budget.run_micro_usd,
-        day_cap=budget.day_micro_usd,
-        month_cap=budget.month_micro_usd,
-        approval_seconds=loaded.config.policy.approval_seconds,
-    )
-
-
-async def _start(parts: _Parts, found: list[Found]) -> list[str]:
+async def _start(parts: Parts, found: list[Found]) -> list[str]:
     """Start the extensions and add the owner's agents. Returns a line on each that is wrong."""
     _check_services(found, parts.loaded)
     ready = [each.extension for each in found if each.extension is not None]
     wanted = [(extension, _configuration(extension, parts.loaded)) for extension in ready]
     problems = [f"extension {each.name}: {each.reason}" for each in await parts.kernel.start(wanted)]
-    agents, wrong = load_agents(parts.paths.agents, parts.loaded.config.agents)
+    agents, wrong = load_agents(parts.place.paths.agents, parts.loaded.config.agents)
     for agent in agents:
         try:
             parts.kernel.registries.agents.add("configuration", (agent.name, agent))

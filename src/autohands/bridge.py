@@ -7,8 +7,10 @@ from typing import Any
 
 import msgspec
 
+from autohands.protocols.changes import Cancel, Decide, Redo, Speak
 from autohands.protocols.events import Event, Unknown
-from autohands.protocols.storage import ApprovalRecord, Cancel, Decide, Journal, Redo, Speak, Storage
+from autohands.protocols.records import ApprovalRecord
+from autohands.protocols.storage import Journal, Storage
 from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.runloop.queue import TaskQueue, check_text
 

@@ -459,7 +459,7 @@ async def test_cancelling_the_start_leaves_no_task(kernel: Kernel) -> None:
 
 
 async def test_a_guard_an_agent_and_the_rest_are_added_and_withdrawn(kernel: Kernel) -> None:
-    from autohands.sdk import Agent, Allow
+    from autohands.sdk import Agent, Allow, Middleware, Observer
 
     async def allow(tool: Any, call: Any, ctx: Any) -> Allow:
         return Allow()
@@ -470,14 +470,20 @@ async def test_a_guard_an_agent_and_the_rest_are_added_and_withdrawn(kernel: Ker
         host.add_channel("c", object())  # type: ignore[arg-type]
         host.add_memory("m", object())  # type: ignore[arg-type]
         host.add_skills("s", object())  # type: ignore[arg-type]
+        host.add_source("src", object())  # type: ignore[arg-type]
+        host.add_observer(Observer(name="o", notice=lambda phase: None))
+        host.add_middleware(Middleware(name="mw"))
         yield
 
     await kernel.load(living("all", run))
     registries = kernel.registries
-    kinds = (registries.guards, registries.agents, registries.channels, registries.memories, registries.skills)
-    assert [list(kind) for kind in kinds] == [["g"], ["a"], ["c"], ["m"], ["s"]]
+    kinds = (
+        *(registries.guards, registries.agents, registries.channels, registries.memories, registries.skills),
+        *(registries.sources, registries.observers, registries.middleware),
+    )
+    assert [list(kind) for kind in kinds] == [["g"], ["a"], ["c"], ["m"], ["s"], ["src"], ["o"], ["mw"]]
     await kernel.unload("all")
-    assert [list(kind) for kind in kinds] == [[]] * 5
+    assert [list(kind) for kind in kinds] == [[]] * 8
 
 
 async def test_a_status_line_for_each(kernel: Kernel) -> None:

@@ -69,6 +69,17 @@ def test_what_an_owner_added_is_withdrawn(registry: Registry[int]) -> None:
     assert registry.items() == [("pi", 4), ("one", 11)]
 
 
+def test_who_follows_hears_of_each_change_and_sees_it(registry: Registry[int]) -> None:
+    heard: list[list[str]] = []
+    registry.follow(lambda: heard.append(list(registry)))
+    registry.add("physics", ("e", 2))
+    with pytest.raises(Conflict):
+        registry.add("physics", ("pi", 3))
+    registry.withdraw("nobody")
+    registry.withdraw("mathematics")
+    assert heard == [["three", "one", "pi", "e"], ["pi", "e"]]
+
+
 def test_a_snapshot_does_not_see_later_changes(registry: Registry[int]) -> None:
     before = registry.snapshot()
     registry.withdraw("mathematics")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from autohands.protocols.messages import Message, Reply, Text, ToolCall, ToolReturn, user
-from autohands.protocols.storage import Step, Word
+from autohands.protocols.records import Step, Word
 from autohands.protocols.tool import ToolResult
 from autohands.runtime.history import GO_ON, INTERRUPTED, History, fold, is_cut_short, read_turns
 

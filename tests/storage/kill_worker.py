@@ -1,7 +1,7 @@
-"""A program that works until it is killed: `kill_worker.py DATABASE EFFECTS TASKS`.
+"""A program that works until it is killed: `kill_worker.py DATABASE EFFECTS TASKS [SECONDS]`.
 
 It accepts tasks, tells each on standard output, and runs them: each turn is a model step, then an effect whose body
-appends a line to the file EFFECTS. What is acknowledged is told as well.
+appends a line to the file EFFECTS; a turn takes SECONDS at least. What is acknowledged is told as well.
 """
 
 import asyncio
@@ -13,14 +13,16 @@ from typing import Literal
 import msgspec
 
 from autohands import storage
+from autohands.protocols.changes import Enqueue, Finish, RecordStep, Reserve, Settle
 from autohands.protocols.events import ReplyFinished, RunResumed, ToolFinished, TurnStarted
 from autohands.protocols.messages import Message, Reply, Text, Usage
-from autohands.protocols.storage import Enqueue, Finish, Lease, RecordStep, Reserve, Settle, Step
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease
 from autohands.protocols.task import Task, TaskRecord, TaskState
 from autohands.storage import Store
 
 TURNS = 6
-UNFINISHED: tuple[TaskState, ...] = ("ready", "running", "blocked")
+UNFINISHED: tuple[TaskState, ...] = ("ready", "running", "blocked", "waiting")
 REPLY = msgspec.json.encode(Reply(Message("assistant", (Text("hello"),)), usage=Usage(1, 1)))
 
 
@@ -28,13 +30,14 @@ def tell(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def run(store: Store, effects: int, lease: Lease) -> None:
+async def run(store: Store, effects: int, lease: Lease, seconds: float) -> None:
     task, done = lease.record.id, {}
     for step in await store.steps(task):
         done[step.turn, step.index] = step.status
     if lease.attempt > 1:
         lease.emit(RunResumed(attempt=lease.attempt))
     for turn in range(1, TURNS + 1):
+        await asyncio.sleep(seconds)
         if (turn, 0) not in done:
             lease.emit(TurnStarted(turn=turn))
             key = f"{task}:{turn}:{lease.attempt}"
@@ -55,10 +58,10 @@ async def run(store: Store, effects: int, lease: Lease) -> None:
     tell("end", task)
 
 
-async def main(path: Path, effects: Path, count: int) -> None:
+async def main(path: Path, effects: Path, count: int, seconds: float = 0.0) -> None:
     file = os.open(effects, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     async with storage.open(path) as store:
-        serving = asyncio.create_task(store.engine.serve(lambda lease: run(store, file, lease), slots=4))
+        serving = asyncio.create_task(store.engine.serve(lambda lease: run(store, file, lease, seconds), slots=4))
         for number in range(count):
             enqueue = Enqueue(task=Task(prompt="go", session=f"s{number % 3}", max_attempts=99))
             record: TaskRecord = (await store.commit(enqueue))[0]
@@ -70,4 +73,4 @@ async def main(path: Path, effects: Path, count: int) -> None:
     tell("all")
 
 
-asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+asyncio.run(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), *map(float, sys.argv[4:])))

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from autohands.protocols.storage import Enqueue, Lease
+from autohands.protocols.changes import Enqueue
+from autohands.protocols.storage import Lease
 from autohands.protocols.task import Task, TaskRecord
 from autohands.storage import Store
 

@@ -2,14 +2,19 @@
 
 import asyncio
 import json
+import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from autohands import storage
+from autohands.protocols.changes import Cancel, Finish, Park, RecordStep, Redo, Speak
 from autohands.protocols.errors import Conflict, Fenced, NotFound, StorageUnavailable
 from autohands.protocols.events import TurnStarted
-from autohands.protocols.storage import Cancel, Finish, Lease, Park, RecordStep, Redo, Speak, Step
+from autohands.protocols.queues import LimitQueues, QueueLimits
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store
 from autohands.storage.engine import LOOK_AGAIN_SECONDS
@@ -17,6 +22,7 @@ from autohands.storage.transaction import Transaction
 from storage.stores import PATIENCE_SECONDS, leased, serving, soon, submit, tables
 
 DONE = Finish(state="done", reason="done", text="ok")
+NONSENSE: Any = "nonsense"
 
 
 async def finish(lease: Lease) -> None:
@@ -128,7 +134,7 @@ async def test_who_dies_too_often_is_dead(path: Path) -> None:
             async with leased(one, record.id) as lease:
                 assert lease.attempt == attempt
                 kill(path)
-                async with serving(two, finish, queues=("none",)):
+                async with serving(two, finish, queues=lambda: ("none",)):
 
                     async def released() -> bool:
                         return await state(two, record.id) != "running"
@@ -228,7 +234,7 @@ async def test_slots_bound_what_runs_at_once_and_queues_what_is_served(store: St
 
     records = [await submit(store, queue="ab"[number % 2]) for number in range(10)]
     other = await submit(store, queue="c")
-    async with serving(store, handler, slots=3, queues=("a", "b")):
+    async with serving(store, handler, slots=3, queues=lambda: ("a", "b")):
         await ended(store, *(record.id for record in records))
     assert most == 3
     assert await state(store, other.id) == "ready"
@@ -244,6 +250,23 @@ async def test_serving_a_root_ends_with_it(store: Store) -> None:
     record = await submit(store)
     async with asyncio.timeout(LOOK_AGAIN_SECONDS / 2):
         await store.engine.serve(finish, slots=4, root=record.id)
+
+
+async def test_serving_a_root_ends_when_another_runs_it(store: Store) -> None:
+    record = await submit(store, queue="other")
+    begun, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(lease: Lease) -> None:
+        begun.set()
+        await release.wait()
+        await lease.commit(DONE)
+
+    async with serving(store, slow, queues=lambda: ("other",)), asyncio.timeout(LOOK_AGAIN_SECONDS / 2):
+        await begun.wait()
+        rooted = asyncio.create_task(store.engine.serve(finish, slots=1, root=record.id))
+        await asyncio.sleep(0.05)  # it has looked, and found that another runs it
+        release.set()
+        await rooted
 
 
 async def test_a_slot_that_nobody_waits_for_is_no_reason_to_look(store: Store) -> None:
@@ -370,3 +393,94 @@ async def test_leases_are_renewed_by_the_writer_alone(path: Path) -> None:
                     return bool(connection.execute("SELECT lease_until FROM executor").fetchone()[0] > now_ms())
 
             await soon(renewed)
+
+
+@pytest.mark.parametrize("ending", ["crashes", "commits", "parks", "stops"])
+async def test_what_sqlite_refuses_fails_its_task_and_serving_goes_on(store: Store, ending: str) -> None:
+    bad, good = await submit(store), await submit(store)
+    begun = asyncio.Event()
+
+    async def handler(lease: Lease) -> None:
+        if lease.record.id == good.id:
+            await begun.wait()
+            await lease.commit(DONE)
+            return
+        lease.note(Step(turn=1, index=0, kind="tool", name="t", status=NONSENSE))
+        begun.set()
+        if ending == "crashes":
+            raise ValueError("broken")
+        if ending == "parks":
+            await lease.commit(Park(reason="signal", waits=("signal:never",)))
+        if ending == "commits":
+            await lease.commit(DONE)
+        await asyncio.Event().wait()
+
+    async with serving(store, handler) as service:
+        await ended(store, good.id, *(() if ending == "stops" else (bad.id,)))
+        assert not service.done()
+    record = await store.task(bad.id)
+    if ending == "stops":
+        assert record.state == "ready"
+    else:
+        assert (record.state, record.reason) == ("failed", "failed")
+        assert "CHECK constraint" in (record.error or "")
+    assert await store.steps(bad.id) == []
+
+
+async def test_a_refused_flush_is_not_tried_over_and_over(store: Store) -> None:
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        commits: list[str] = []
+        await store._database.write(lambda tx: tx.connection.set_trace_callback(commits.append))
+        lease.note(Step(turn=1, index=0, kind="tool", name="t", status=NONSENSE))
+        await asyncio.sleep(0.2)
+        await store._database.write(lambda tx: tx.connection.set_trace_callback(None))
+        assert len([each for each in commits if "nonsense" in each]) <= 2
+        with pytest.raises(sqlite3.IntegrityError):
+            await lease.commit()
+
+
+async def test_a_task_that_was_taken_over_elsewhere_is_stopped_here(path: Path) -> None:
+    stopped: list[object] = []
+    running = asyncio.Event()
+
+    async def zombie(lease: Lease) -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError as error:
+            stopped.extend(error.args)
+            raise
+
+    async with storage.open(path) as one, storage.open(path) as two:
+        record = await submit(one)
+        async with serving(one, zombie):
+            await running.wait()
+            kill(path, "lease_until = 1")
+            async with serving(two, finish):
+                await ended(two, record.id)
+
+                async def noticed() -> bool:
+                    return bool(stopped)
+
+                await soon(noticed)
+    assert stopped == ["lost"]
+
+
+async def test_lo06_slow_tasks_hold_no_other_queue_up(store: Store) -> None:
+    slow = [await submit(store, queue="background") for _ in range(10)]
+    release = asyncio.Event()
+
+    async def handler(lease: Lease) -> None:
+        if lease.record.task.queue == "background":
+            await release.wait()
+        await lease.commit(DONE)
+
+    await store.commit(LimitQueues(limits=(QueueLimits(name="background", concurrency=2),)))
+    async with serving(store, handler, slots=3, queues=lambda: ("background", "default")):
+        for _ in range(5):
+            await ended(store, (await submit(store)).id)
+        states = [await state(store, record.id) for record in slow]
+        assert (states.count("running"), states.count("ready")) == (2, 8)
+        release.set()
+        await ended(store, *(record.id for record in slow))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from autohands import storage
+from autohands.protocols.changes import Cancel
 from autohands.protocols.errors import NotFound
-from autohands.protocols.storage import Cancel
 from autohands.sdk.identity import new_id, now_ms
 from storage.stores import leased, submit, tables
 
@@ -35,6 +35,30 @@ async def test_a_task_that_stays_in_the_queue_of_one_program_is_interrupted(path
             )
         assert await store.interrupted() == [stale.id]
         assert fresh.state == "ready"
+
+
+async def test_what_waits_for_nobody_in_particular_is_not_interrupted(path: Path) -> None:
+    async with storage.open(path) as store:
+        for queue in ("default", "background"):
+            await submit(store, queue=queue)
+            await submit(store, queue=queue, not_before=now_ms() + 60_000)
+        with tables(path) as rows:
+            rows.execute("UPDATE task SET updated = 1, run_at = 1")
+        assert await store.interrupted() == []
+
+
+async def test_what_waits_behind_a_living_program_s_task_is_not_interrupted(path: Path) -> None:
+    async with storage.open(path) as store:
+        queue = new_id("hands")
+        running, ready = await submit(store, queue=queue), await submit(store, queue=queue)
+        due = await submit(store, queue=queue, not_before=now_ms() + 60_000)
+        async with leased(store, running.id):
+            with tables(path) as rows:
+                rows.execute("UPDATE task SET updated = 1, run_at = 1 WHERE id IN(?, ?)", (ready.id, due.id))
+            assert await store.interrupted() == []
+            with tables(path) as rows:
+                rows.execute("UPDATE executor SET born = 'then'")
+            assert await store.interrupted() == [running.id, ready.id, due.id]
 
 
 async def test_a_session_is_found_by_the_beginning_of_its_id(path: Path) -> None:

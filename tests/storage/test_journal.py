@@ -10,9 +10,11 @@ import msgspec
 import pytest
 
 from autohands import storage
+from autohands.protocols.changes import Cancel, Finish, Park, Signal
 from autohands.protocols.events import ReplyFinished, RunResumed, TextDelta, TurnStarted
 from autohands.protocols.messages import Message, Reply, Text, Usage
-from autohands.protocols.storage import Cancel, Finish, Lease, Park, Signal, Step
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease
 from autohands.storage import Store
 from autohands.storage.journal import PAGE
 from autohands.storage.streams import RING_BYTES

@@ -3,10 +3,12 @@
 import asyncio
 import gc
 import json
+import threading
 
 import msgspec
 import pytest
 
+from autohands.protocols.changes import Finish, RecordStep
 from autohands.protocols.errors import Conflict, Fenced, StorageUnavailable
 from autohands.protocols.events import (
     ReplyFinished,
@@ -17,11 +19,13 @@ from autohands.protocols.events import (
     TurnStarted,
 )
 from autohands.protocols.messages import Message, Reply, Text, Usage
-from autohands.protocols.storage import Finish, Lease, RecordStep, Step
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease
 from autohands.storage import Store
 from autohands.storage.batch import Batch
 from autohands.storage.database import Work
 from autohands.storage.lease import MOST_PENDING_BYTES
+from autohands.storage.transaction import Transaction
 from storage.stores import leased, soon, submit, tables
 
 DONE = Finish(state="done", reason="done")
@@ -233,3 +237,42 @@ async def test_an_event_apart_from_its_step_is_shown_with_it(store: Store) -> No
         await lease.commit(event=ToolFinished(turn=1, index=1, call_id="c", name="t", status="done"))
         async with asyncio.timeout(10):
             assert json.loads(await following)["result"] == {"text": "out"}
+
+
+async def test_lo07_while_the_disk_sleeps_one_batch_of_a_lease_is_on_its_way(store: Store) -> None:
+    record = await submit(store)
+    database = store._database
+    async with leased(store, record.id) as lease:
+        asleep, wake = threading.Event(), threading.Event()
+
+        def sleep(_tx: Transaction) -> None:
+            asleep.set()
+            wake.wait(20)
+
+        sleeping = asyncio.ensure_future(database.write(sleep))
+        await asyncio.to_thread(asleep.wait, 20)
+        most = 0
+        for number in range(20):
+            lease.emit(TurnStarted(turn=number))
+            await asyncio.sleep(0.025)  # longer than the flusher waits
+            most = max(most, database._inbox.qsize())
+        wake.set()
+        await sleeping
+        await lease.commit(DONE)
+    assert most <= 1
+    events = [json.loads(line) for line in await store.journal.events(record.id)]
+    assert [event["turn"] for event in events if event["type"] == "turn.started"] == list(range(20))
+
+
+async def test_what_is_late_is_written_when_the_disk_wakes(store: Store) -> None:
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        for number in range(50):
+            lease.emit(TurnStarted(turn=number))
+            store._flusher.flush()
+
+        async def written() -> bool:
+            return len(await types(store, record.id)) == 51
+
+        await soon(written)
+        assert not store._flusher._late

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from autohands.protocols.storage import Reserve
+from autohands.protocols.changes import Reserve
 from autohands.storage import Store
 from storage.stores import leased, submit
 

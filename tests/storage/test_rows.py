@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from autohands import storage
+from autohands.protocols.changes import AskApproval, Cancel, Decide, Finish, ForgetSession, Reserve, Settle, Signal
 from autohands.protocols.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from autohands.protocols.messages import BlobRef, Usage
 from autohands.protocols.process import JobRow
-from autohands.protocols.storage import AskApproval, Cancel, Decide, Finish, ForgetSession, Reserve, Settle, Signal
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store, executors
 from autohands.storage.ledger import day_of

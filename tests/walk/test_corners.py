@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 import autohands
+from autohands.protocols.changes import Signal
 from autohands.protocols.context import ToolContext
 from autohands.protocols.errors import BadRequest
 from autohands.protocols.events import Event, RunFinished, TaskWaiting
 from autohands.protocols.messages import ToolReturn, Usage
 from autohands.protocols.provider import Delta, ModelInfo, Request, TextPiece
-from autohands.protocols.storage import Signal
 from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.tool import Arguments, Effect, ToolResult
 from autohands.sdk import tool

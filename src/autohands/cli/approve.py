@@ -1,19 +1,26 @@
-"""The approval card: what a call would do, escaped and complete, and the question. Deny is the default."""
+"""What a person is asked at a terminal: may a call run (no is the default), and what became of one that nobody knows
+the outcome of."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from autohands.cli.doubts import Doubt
 from autohands.cli.lines import Lines
 from autohands.cli.paper import Paper, TerminalPaper
-from autohands.cli.render import diff_style
+from autohands.cli.render import describe, diff_style
 from autohands.protocols.events import ApprovalRequested
 from autohands.protocols.tool import EFFECT_WORDS
 
 QUESTION = "Allow it? y yes · n no (default) · d details ›"
 AGAIN = "Please answer y or n; d shows the whole call."
+DOUBT_QUESTION = "What is to become of it? r retry · d done · s skip · c cancel the task · Enter decides later ›"
+DOUBT_AGAIN = "Please answer r, d, s or c, or press Enter to decide later."
+
+Decision: TypeAlias = Literal["retry", "done", "skip", "cancel"]
+_DECISIONS: dict[str, Decision] = {"r": "retry", "d": "done", "s": "skip", "c": "cancel"}
 
 
 class Person(Protocol):
@@ -21,6 +28,10 @@ class Person(Protocol):
 
     async def allows(self, request: ApprovalRequested) -> bool:
         """Whether the call may run."""
+        ...
+
+    async def decides(self, doubt: Doubt) -> Decision | None:
+        """What is to become of a call that was interrupted; None to leave that open."""
         ...
 
 
@@ -41,6 +52,16 @@ class Asker:
             if answer is not None:
                 return answer
 
+    async def decides(self, doubt: Doubt) -> Decision | None:
+        """Show what is known and read the decision."""
+        show_doubt(self._paper, doubt)
+        self._lines.forget()
+        while True:
+            self._paper.ask(DOUBT_QUESTION)
+            decision = read_decision(self._paper, await self._lines.read())
+            if decision is not None:
+                return decision or None
+
 
 def read_answer(paper: Paper, request: ApprovalRequested, line: str | None) -> bool | None:
     """Yes, no (also for an empty line and the end of input), or None where it has to be asked again."""
@@ -54,6 +75,25 @@ def read_answer(paper: Paper, request: ApprovalRequested, line: str | None) -> b
     else:
         paper.note(AGAIN)
     return None
+
+
+def read_decision(paper: Paper, line: str | None) -> Decision | Literal[""] | None:
+    """A decision, "" for none (also at the end of input), or None where it has to be asked again."""
+    said = (line or "").strip().lower()
+    if not said:
+        return ""
+    decision = _DECISIONS.get(said) or next((each for each in _DECISIONS.values() if each == said), None)
+    if decision is None:
+        paper.note(DOUBT_AGAIN)
+    return decision
+
+
+def show_doubt(paper: Paper, doubt: Doubt) -> None:
+    """The call that had begun when the program stopped."""
+    paper.note(f"┌ {describe(doubt.call)}", "bold")
+    paper.note("│ It had begun when the program stopped, and nobody knows how far it came.")
+    paper.note("│ retry: let it begin once more · done: it has happened · skip: go on without it")
+    paper.note("└", "bold")
 
 
 def show_card(paper: Paper, request: ApprovalRequested) -> None:

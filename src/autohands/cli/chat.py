@@ -15,7 +15,7 @@ from autohands.cli.talk import Talk
 from autohands.protocols.errors import AutoHandsError
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 
 @click.command("chat")

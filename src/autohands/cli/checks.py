@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sqlite3
 import sys
 import sysconfig
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from autohands.config.load import strays
 from autohands.config.paths import Paths, home_directory, prepare_home
-from autohands.protocols.errors import ConfigError
+from autohands.protocols.errors import AutoHandsError, ConfigError, StorageUnavailable
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 _SCARCE_BYTES = 200 << 20
 _OTHERS = 0o077
+_OLD_HOURS = 48
 
 
 class Finding(Struct, frozen=True):
@@ -78,29 +79,67 @@ def check_config(file: Path | None) -> Finding:
     return Finding("config", "ok", str(place) if place.exists() else f"no {place}: the defaults are in force")
 
 
-def check_database() -> Finding:
-    """The database: can it be read, and is it whole (SQLite's quick check)."""
+def check_database() -> Iterator[Finding]:
+    """The database, read whole; the copies of it; the room set aside; what was put aside."""
+    from autohands.app import damage
+
     path = Paths(home_directory(os.environ)).database
     try:
         size = path.stat().st_size
     except FileNotFoundError:
-        return Finding("storage", "ok", f"{path} is made by the first run")
+        size = 0
     except OSError as error:
-        return Finding("storage", "wrong", f"{path}: {error.strerror}", "check its owner and permissions")
-    remedy = f"restore the newest copy of {path.parent / 'backups'}"
+        yield Finding("storage", "wrong", f"{path}: {error.strerror}", "check its owner and permissions")
+        return
     try:
-        connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)
+        wrong = damage.examine(path)
+    except AutoHandsError as error:
+        yield Finding("storage", "wrong", error.text, error.hint)
+        return
+    if wrong is not None:
+        remedy = "`autohands doctor --fix` restores the newest good copy, or begins anew where there is none"
+        yield Finding("storage", "wrong", f"{path}: {wrong}", remedy)
+    elif size == 0:
+        yield Finding("storage", "ok", f"{path} is made by the first run")
+        return
+    else:
+        yield Finding("storage", "ok", f"{path}, {size >> 10:,} KiB")
+    yield from _check_beside(path)
+
+
+def _check_beside(path: Path) -> Iterator[Finding]:
+    """What lies beside the database."""
+    from autohands.app import backups, damage
+
+    newest = next(iter(backups.kept(path.parent / backups.FOLDER)), None)
+    if newest is None:
+        yield Finding("backups", "missing", "there is no copy of the database", "autohands backup")
+    else:
+        hours = (time.time() - newest.stat().st_mtime) / 3600
+        remedy = "autohands backup" if hours > _OLD_HOURS else None
+        yield Finding("backups", "missing" if remedy else "ok", f"the newest is {hours:,.0f} h old: {newest}", remedy)
+    if not (path.parent / damage.RESERVE).exists():
+        yield Finding("reserve", "missing", "no room is set aside for a full disk", "free some space")
+    aside = sorted((path.parent / damage.FOLDER).glob("*/"))
+    if aside:
+        yield Finding("damaged", "ok", f"put aside: {', '.join(map(str, aside))}", "delete what you do not need")
+
+
+def fix_database() -> Finding:
+    """Replace a damaged database by its newest good copy; where there is none, begin anew."""
+    from autohands.app import damage
+
+    path = Paths(home_directory(os.environ)).database
+    try:
         try:
-            said = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        said = str(error)
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            remedy = "free some space on its disk, and check its owner and permissions"
-    if said != "ok":
-        return Finding("storage", "wrong", f"{path}: {said}", remedy)
-    return Finding("storage", "ok", f"{path}, {size >> 10:,} KiB")
+            loss = damage.mend(path)
+        except StorageUnavailable as error:
+            if error.hint != damage.ANEW:
+                raise
+            return Finding("fix", "ok", f"{error.text}; it is kept in {damage.begin_anew(path)}, a new one is begun")
+    except AutoHandsError as error:
+        return Finding("fix", "wrong", error.text, error.hint)
+    return Finding("fix", "ok", "there was nothing to mend" if loss is None else str(loss))
 
 
 def check_extensions(hands: Hands) -> Iterator[Finding]:

@@ -16,31 +16,41 @@ from autohands.cli.follow import Follower, Interrupt
 from autohands.cli.lines import Lines
 from autohands.cli.options import Given
 from autohands.cli.paper import TerminalPaper
-from autohands.cli.render import JsonScreen, Screen, TextScreen
+from autohands.cli.render import JsonScreen, Screen, SilentScreen, TextScreen
 from autohands.protocols.errors import BadRequest, ProviderError
 from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.sdk.account import key_name
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 
 class Console:
     """Carries tasks to their end on standard output and standard error."""
 
     def __init__(
-        self, hands: Hands, *, json: bool, yes: bool = False, hints: bool = True, session: str | None = None
+        self,
+        hands: Hands,
+        *,
+        json: bool,
+        yes: bool = False,
+        hints: bool = True,
+        session: str | None = None,
+        shown: bool = True,
     ) -> None:
         self._hands = hands
         self._yes = yes
         self.attended = sys.stdin.isatty() and sys.stderr.isatty() and not json
         self.lines = Lines(sys.stdin.fileno())
         paper = TerminalPaper(sys.stdout, sys.stderr)
-        self.screen: Screen = JsonScreen(sys.stdout.buffer) if json else TextScreen(paper, hints=hints, session=session)
+        self.screen: Screen = TextScreen(paper, hints=hints, session=session)
+        if json:
+            self.screen = JsonScreen(sys.stdout.buffer) if shown else SilentScreen()
         work.tell_log(self.screen.tell)
         for problem in work.warnings(hands):
             self.screen.tell(f"warning: {problem}")
-        self._follower = Follower(hands, self.screen, Asker(paper, self.lines) if self.attended else None)
+        self._person = Asker(paper, self.lines) if self.attended else None
+        self._follower = Follower(hands, self.screen, self._person)
 
     @property
     def consent(self) -> Consent:
@@ -56,6 +66,15 @@ class Console:
             record = await self._hands.submit(replace(task, attended=self.attended))
             accepted(record)
             return await self._follower.follow(record.id, interrupt)
+
+    async def watch(self, record: TaskRecord) -> int:
+        """Follow a task that another program runs; Ctrl-C leaves it alone. The exit status it means."""
+        interrupt, follower = Interrupt(), Follower(self._hands, self.screen, self._person, own=False)
+        with interrupt.armed():
+            status = await interrupt.unless(follower.follow(record.id, Interrupt()))
+        if status is None:
+            self.screen.tell(f"it goes on without you: autohands task show {record.id}")
+        return INTERRUPTED if status is None else status
 
     async def resume(self, record: TaskRecord) -> int:
         """Take a task up where it stopped; the exit status it means."""

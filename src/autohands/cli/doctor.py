@@ -20,6 +20,7 @@ from autohands.cli.checks import (
     check_providers,
     check_python,
     check_search,
+    fix_database,
 )
 from autohands.cli.fail import DONE, FAILED, colourful
 from autohands.cli.listing import cell, show_json
@@ -29,10 +30,14 @@ _MARKS = {"ok": ("✓", "green"), "missing": ("!", "yellow"), "wrong": ("✗", "
 
 
 @click.command("doctor")
+@click.option("--fix", is_flag=True, help="Replace a damaged database by its newest good copy, or begin anew.")
 @options.everywhere
-def command(*, json: bool, config: Path | None) -> int:
+def command(*, fix: bool, json: bool, config: Path | None) -> int:
     """Look at everything that a run needs. Exit status 1 where something is wrong; what is only missing is told."""
-    findings = [check_python(), check_home(), check_disk(), check_config(config), check_database()]
+    findings = [check_python(), check_home(), check_disk(), check_config(config)]
+    if fix and not _wrong(findings):
+        findings.append(fix_database())
+    findings += check_database()
     if not _wrong(findings):
         findings += work.run(_look_inside(config))
     findings += [check_search(), check_commands()]

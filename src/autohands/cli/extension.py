@@ -20,7 +20,7 @@ from autohands.protocols.errors import ConfigError, NotFound
 from autohands.sdk.clip import escape
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 
 class Seen(Struct, frozen=True):

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from autohands.cli.approve import Person
+from autohands.cli.doubts import doubts_of, is_decision, next_step
 from autohands.cli.fail import DENIED, FAILED, INTERRUPTED, REASONS
 from autohands.cli.render import Screen
+from autohands.protocols.changes import DecideStep
 from autohands.protocols.errors import AutoHandsError, Conflict
 from autohands.protocols.events import (
     ApprovalDecided,
@@ -25,7 +27,7 @@ from autohands.protocols.events import (
 from autohands.protocols.task import Consent, TaskRecord
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 T = TypeVar("T")
 Told: TypeAlias = Sequence[tuple[bytes, Event | Unknown]]
@@ -76,26 +78,39 @@ class Interrupt:
 
 
 class Follower:
-    """Follows tasks on one screen. Without a `person` nobody can answer, and a task that waits for one is left."""
+    """Follows tasks on one screen. Without a `person` nobody can answer, and a task that waits for one is left.
 
-    def __init__(self, hands: Hands, screen: Screen, person: Person | None) -> None:
+    Its `own` tasks run in this program, and are interrupted with it.
+    """
+
+    def __init__(self, hands: Hands, screen: Screen, person: Person | None, *, own: bool = True) -> None:
         self._hands = hands
         self._screen = screen
         self._person = person
+        self._own = own
 
     async def follow(
-        self, task: str, interrupt: Interrupt, *, after: int = 0, questions: Sequence[ApprovalRequested] = ()
+        self,
+        task: str,
+        interrupt: Interrupt,
+        *,
+        after: int = 0,
+        questions: Sequence[ApprovalRequested] = (),
+        waiting: TaskWaiting | None = None,
     ) -> int:
         """Follow a task to its end, from the event behind `after` on; the exit status that it means.
 
-        `questions` are asked first. An interrupt cancels the task, and its end is waited for.
+        `questions` are asked first, and what it is `waiting` for is seen to. An interrupt cancels the task, and its end
+        is waited for.
         """
         try:
             async with asyncio.TaskGroup() as group:
                 beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
                 for request in questions:
                     await self._decide(request, interrupt)
-                status = await self._read(task, after, interrupt)
+                status = None if waiting is None else await self._attend(waiting, interrupt)
+                if status is None:
+                    status = await self._read(task, after, interrupt)
                 for each in beside:
                     each.cancel()
         except BaseExceptionGroup as group_of_errors:
@@ -120,17 +135,38 @@ class Follower:
         for request in [each for each in questions if yes and not _touches_protected(each, record)]:
             await self._answer(request, allow=True)
             questions.remove(request)
-        if questions and record.state == "waiting" and not self._person:
-            return self._leave(record.id, told)
-        return await self.follow(record.id, interrupt, after=_last_seq(told), questions=questions)
-
-    def _leave(self, task: str, told: Told) -> int:
-        """Show once more what it waits for."""
         waiting = [(data, event) for data, event in told if isinstance(event, TaskWaiting)]
-        for data, event in waiting[-1:]:
-            self._screen.show(data, event)
-        self._screen.tell(f"it waits for an approval; at a terminal: autohands task resume {task}")
+        open_wait = waiting[-1] if waiting and record.state == "waiting" else None
+        if open_wait and not self._person and (questions or is_decision(open_wait[1].waits)):
+            self._screen.show(*open_wait)
+            return self._leave(open_wait[1])
+        wait = open_wait[1] if open_wait and is_decision(open_wait[1].waits) else None
+        return await self.follow(record.id, interrupt, after=_last_seq(told), questions=questions, waiting=wait)
+
+    def _leave(self, waiting: TaskWaiting) -> int:
+        """Say how it can go on."""
+        step = f"it waits for an approval; at a terminal: autohands task resume {waiting.task}"
+        self._screen.tell(next_step(waiting.task) if is_decision(waiting.waits) else step)
         return DENIED
+
+    async def _attend(self, waiting: TaskWaiting, interrupt: Interrupt) -> int | None:
+        """See to what a task waits for; the exit status where that cannot be done here and now."""
+        if self._person is None:
+            return self._leave(waiting) if waiting.reason == "approval" or is_decision(waiting.waits) else None
+        for doubt in await doubts_of(self._hands, waiting.task) if is_decision(waiting.waits) else ():
+            decision = await interrupt.unless(self._person.decides(doubt))
+            if interrupt.pressed:
+                return None
+            if decision is None:
+                return self._leave(waiting)
+            change = DecideStep(task=waiting.task, decision=decision, by="owner", turn=doubt.turn, index=doubt.index)
+            try:
+                await self._hands.storage.commit(change)
+            except Conflict as error:
+                self._screen.tell(error.text)
+            if decision == "cancel":
+                break
+        return None
 
     async def _cancel(self, interrupt: Interrupt, task: str) -> None:
         await interrupt.wait()
@@ -145,7 +181,7 @@ class Follower:
     async def _read(self, task: str, after: int, interrupt: Interrupt) -> int:
         from autohands.bridge import decode_event
 
-        status: int | None = None
+        status = left = None
         try:
             async for data in self._hands.follow(task, after):
                 event = decode_event(data)
@@ -154,10 +190,11 @@ class Follower:
                     status = REASONS.get(event.reason, FAILED)
                 if isinstance(event, ApprovalRequested):
                     await self._decide(event, interrupt)
-                if isinstance(event, TaskWaiting) and event.reason == "approval" and not self._person:
-                    return self._leave(task, ())
+                if isinstance(event, TaskWaiting) and (left := await self._attend(event, interrupt)) is not None:
+                    return left
         except asyncio.CancelledError:
-            self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
+            if self._own:
+                self._screen.tell(f"interrupted; take it up again: autohands task resume {task}")
             raise
         if status is None:
             raise AutoHandsError(f"the run {task} has no end", hint=f"autohands task show {task}")

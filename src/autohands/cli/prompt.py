@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 from prompt_toolkit import PromptSession
@@ -20,7 +20,16 @@ from prompt_toolkit.key_binding import KeyBindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 
 from autohands.cli import work
-from autohands.cli.approve import QUESTION, read_answer, show_card
+from autohands.cli.approve import (
+    DOUBT_QUESTION,
+    QUESTION,
+    Decision,
+    read_answer,
+    read_decision,
+    show_card,
+    show_doubt,
+)
+from autohands.cli.doubts import Doubt
 from autohands.cli.fail import DONE
 from autohands.cli.follow import Follower, Interrupt
 from autohands.cli.options import Given
@@ -31,19 +40,21 @@ from autohands.protocols.errors import AutoHandsError, NotFound
 from autohands.protocols.events import ApprovalRequested
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 HISTORY = "chat_history"
+MOST_LINES = 1000
 _REDRAW_SECONDS = 0.05
 
 
 class Question:
-    """An approval that waits for its answer; the lines of the prompt go to it."""
+    """A question that waits for its answer; the lines of the prompt go to it."""
 
     def __init__(self, paper: PromptPaper) -> None:
         self._paper = paper
-        self._request: ApprovalRequested | None = None
-        self._answer: asyncio.Future[bool] | None = None
+        self._read: Callable[[str], Any] | None = None
+        self._answer: asyncio.Future[Any] | None = None
+        self.text = ""
 
     @property
     def stands(self) -> bool:
@@ -53,19 +64,28 @@ class Question:
     async def allows(self, request: ApprovalRequested) -> bool:
         """Show the card and wait for the answer."""
         show_card(self._paper, request)
-        self._request, self._answer = request, asyncio.get_running_loop().create_future()
+        return bool(await self._ask(QUESTION, lambda line: read_answer(self._paper, request, line)))
+
+    async def decides(self, doubt: Doubt) -> Decision | None:
+        """Show what is known of a call and wait for the decision."""
+        show_doubt(self._paper, doubt)
+        decision: Decision | None = await self._ask(DOUBT_QUESTION, lambda line: read_decision(self._paper, line))
+        return decision or None
+
+    async def _ask(self, text: str, read: Callable[[str], Any]) -> Any:
+        self.text, self._read, self._answer = text, read, asyncio.get_running_loop().create_future()
         self._paper.redraw()
         try:
             return await self._answer
         finally:
-            self._request = self._answer = None
+            self._read = self._answer = None
             self._paper.redraw()
 
     def hear(self, line: str) -> None:
         """A line was typed while the question stood."""
-        if self._request is None or self._answer is None or self._answer.done():
+        if self._read is None or self._answer is None or self._answer.done():
             return
-        answer = read_answer(self._paper, self._request, line)
+        answer = self._read(line)
         if answer is not None:
             self._answer.set_result(answer)
 
@@ -82,7 +102,7 @@ class Editor:
         self._follower = Follower(hands, self._screen, self._question)
         self._talk = Talk(hands, given, "workspace" if given.yes else "ask", self._screen.tell)
         self._interrupt: Interrupt | None = None
-        self._lines: asyncio.Queue[str] = asyncio.Queue()
+        self._lines: asyncio.Queue[str] = asyncio.Queue(MOST_LINES)
 
     async def run(self) -> int:
         """Until the person leaves; a run under way is cancelled then."""
@@ -155,7 +175,7 @@ class Editor:
             self._interrupt.press()
 
     def _message(self) -> StyleAndTextTuples:
-        question: StyleAndTextTuples = [("bold", f"{QUESTION} ")]
+        question: StyleAndTextTuples = [("bold", f"{self._question.text} ")]
         return [*self._paper.above(), *(question if self._question.stands else [("bold", "› ")])]
 
     def _make_prompt(self) -> PromptSession[str]:
@@ -174,7 +194,11 @@ class Editor:
         return prompt
 
     def _accept(self, buffer: Buffer) -> bool:
-        self._lines.put_nowait(buffer.text)
+        try:
+            self._lines.put_nowait(buffer.text)
+        except asyncio.QueueFull:
+            self._screen.tell("too many lines wait to be read: this one stays here")
+            return True
         return False  # the text does not stay
 
     def _keys(self) -> KeyBindings:

@@ -17,7 +17,7 @@ from autohands.protocols.messages import Reply, user
 from autohands.protocols.provider import LLMProvider, ModelInfo, Replied, Request, TextPiece, ThinkingPiece
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 _NO_KEY = "`autohands provider list` shows what can be asked; set ANTHROPIC_API_KEY or OPENAI_API_KEY"
 _WORDS = 64

@@ -19,6 +19,7 @@ from autohands.protocols.events import (
     RetryScheduled,
     RunFinished,
     RunStarted,
+    TaskWaiting,
     TextDelta,
     ThinkingDelta,
     ToolFinished,
@@ -77,6 +78,20 @@ class JsonScreen:
         click.echo(escape(text), err=True)
 
 
+class SilentScreen:
+    """Shows no event."""
+
+    def show(self, data: bytes, event: Event | Unknown) -> None:
+        """Nothing."""
+
+    def tick(self) -> None:
+        """Nothing."""
+
+    def tell(self, text: str) -> None:
+        """What is no event is for a person all the same."""
+        click.echo(escape(text), err=True)
+
+
 class TextScreen:
     """The answer as it comes, a line for each tool call, what it cost in the end."""
 
@@ -101,6 +116,7 @@ class TextScreen:
             ToolFinished: self._tool_finished,
             RetryScheduled: self._retrying,
             Compacted: self._compacted,
+            TaskWaiting: self._waiting,
             RunFinished: self._run_finished,
         }
 
@@ -208,6 +224,13 @@ class TextScreen:
 
     def _compacted(self, event: Compacted) -> None:
         self._paper.note(f"history shortened from {event.tokens_before:,} to {event.tokens_after:,} tokens", "dim")
+
+    def _waiting(self, event: TaskWaiting) -> None:
+        self._do("")
+        if event.reason == "paused":
+            self._paper.note(f"‖ paused; let it go on: autohands task resume {event.task}", "yellow")
+        elif event.reason not in ("approval", "decision"):  # the question, and what can be answered, is shown by itself
+            self._paper.note(f"‖ waits for {', '.join(event.waits) or event.reason}", "dim")
 
     def _run_finished(self, event: RunFinished) -> None:
         self._do("")

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from autohands.cli import options, work
+from autohands.cli.brief import summary
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
-from autohands.cli.task import summary
+from autohands.protocols.changes import ForgetSession, RenameSession
 from autohands.protocols.errors import BadRequest, Conflict
-from autohands.protocols.storage import ForgetSession, RenameSession, SessionRecord
+from autohands.protocols.records import SessionRecord
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MOST = 100_000

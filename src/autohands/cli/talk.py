@@ -11,12 +11,12 @@ from autohands.cli.console import check_model
 from autohands.cli.options import Given, is_session_name
 from autohands.cli.render import dollars
 from autohands.protocols.errors import AutoHandsError, NotFound
-from autohands.protocols.storage import SessionRecord
+from autohands.protocols.records import SessionRecord
 from autohands.protocols.task import Consent, Task, TaskRecord
 from autohands.sdk.clip import clip_ends
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 _RECALLED = 600
 HELP = {

@@ -1,35 +1,43 @@
-"""`autohands task`: what was asked for, how far it came, and taking it up again."""
+"""`autohands task`: what was asked for, how far it came, and what is to become of it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec import Struct
 
 from autohands.cli import options, work
+from autohands.cli.brief import line, mark, read_acts, rest, step_line, summary
 from autohands.cli.console import Console
+from autohands.cli.decide import decide
+from autohands.cli.doubts import DECISIONS, doubts_of
 from autohands.cli.follow import stored_events
-from autohands.cli.listing import Item, minute, show_items, show_one, when
-from autohands.cli.paper import fitting
-from autohands.cli.render import describe, dollars, tokens, why_failed
-from autohands.protocols.events import Event, ReplyFinished, ToolFinished, Unknown
-from autohands.protocols.messages import Message, ToolCall, Usage
-from autohands.protocols.storage import Step
+from autohands.cli.fork import fork, replay
+from autohands.cli.listing import Item, show_items, show_json, show_one, when
+from autohands.cli.render import dollars, tokens
+from autohands.cli.submit import json_object, submit
+from autohands.protocols.changes import Pause, Redo, Signal
+from autohands.protocols.errors import BadRequest, Conflict
+from autohands.protocols.loop import DEFAULT
+from autohands.protocols.messages import Usage
 from autohands.protocols.task import TaskRecord
-from autohands.protocols.tool import ToolResult
 
-_ENOUGH = len("task_01a2030f-797e-746e")
-_PROMPT_COLUMNS = 60
+if TYPE_CHECKING:
+    from autohands.hands import Hands
+
 STATES = ("delayed", "blocked", "ready", "running", "waiting", "paused", "done", "failed", "cancelled", "dead")
 
 
 @click.group("task")
 def command() -> None:
-    """Tasks: list, show, cancel, resume. An id may be cut to a unique beginning."""
+    """Tasks: what was asked for, and what becomes of it. An id may be cut to a unique beginning."""
+
+
+command.add_command(submit)
+command.add_command(decide)
+command.add_command(fork)
+command.add_command(replay)
 
 
 @command.command("list")
@@ -38,7 +46,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @options.everywhere
 def show_list(*, json: bool, config: Path | None, **wanted: Any) -> int:
-    """Tasks, newest first."""
+    """Tasks, newest first. The dead ones (too many attempts) are in --state dead."""
     return work.run(_list(json=json, config=config, **wanted))
 
 
@@ -48,10 +56,10 @@ async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], sess
         records = await hands.storage.tasks(session=named, states=state, limit=limit)
         left = await hands.storage.interrupted()
     show_items(
-        [{**(summary(record) if json else _line(record)), **_mark(record, left, json=json)} for record in records],
+        [{**(summary(record) if json else line(record)), **mark(record, left, json=json)} for record in records],
         ("id", "state", "turns", "created", "prompt"),
         json=json,
-        none='no tasks yet: autohands run "…"',
+        none="no such tasks" if state or session else 'no tasks yet: autohands run "…"',
     )
     return 0
 
@@ -61,7 +69,7 @@ async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], sess
 @click.option("--events", is_flag=True, help="With everything that happened.")
 @options.everywhere
 def show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
-    """One task with its steps."""
+    """One task with its steps, what it waits for, and what is to be decided."""
     return work.run(_show(task, events=events, json=json, config=config))
 
 
@@ -73,26 +81,34 @@ async def _show(task: str, *, events: bool, json: bool, config: Path | None) -> 
         told = await stored_events(hands, record.id)
         acts = read_acts(event for _, event in told)
         found = [step for step in await hands.storage.steps(record.id) if step.kind != "opening"]
+        doubts = await doubts_of(hands, record.id)
         left = await hands.storage.interrupted()
         spent = await hands.storage.spent(record.id)
     usage = sum((step.usage for step in found if step.usage), Usage())
-    shown = {**summary(record), **_mark(record, left, json=json), "text": record.text, "error": record.error}
-    steps = [_step(step, acts) for step in found]
+    shown = {**summary(record), **mark(record, left, json=json), "text": record.text, "error": record.error}
+    steps = [step_line(step, acts) for step in found]
     happened: list[Item] = [msgspec.json.decode(data) for data, _ in told] if events else []
     if json:
-        costs = {"usage": usage, "micro_usd": spent, "steps": steps}
-        show_one({**shown, **costs} | ({"events": happened} if events else {}), json=True)
+        more = {"usage": usage, "micro_usd": spent, "steps": steps, "decisions": [doubt.item() for doubt in doubts]}
+        show_one({**shown, **more} | ({"events": happened} if events else {}), json=True)
         return 0
-    show_one({**shown, "tokens": tokens(usage), "cost": dollars(spent)}, json=False)
+    decisions = [f"{doubt.turn}.{doubt.index} {doubt.call.name}" for doubt in doubts]
+    if doubts and not record.finished:
+        shown["next"] = f"autohands task decide {record.id} {DECISIONS}"
+    show_one({**shown, "decisions": decisions, "tokens": tokens(usage), "cost": dollars(spent)}, json=False)
+    _show_steps(steps, happened if events else None)
+    return 0
+
+
+def _show_steps(steps: list[dict[str, Any]], happened: list[Item] | None) -> None:
     click.echo()
     columns = ("turn", "index", "name", "status", "seconds", "what", "why")
     rows = [{**step, "status": "denied"} if step.get("denied") else step for step in steps]
     show_items(rows, columns, json=False, none="no steps yet")
-    if events:
+    if happened is not None:
         click.echo()
-        lines = [{**each, "at": when(each.get("at")), "what": _rest(each)} for each in happened]
+        lines = [{**each, "at": when(each.get("at")), "what": rest(each)} for each in happened]
         show_items(lines, ("seq", "at", "type", "what"), json=False, none="no events")
-    return 0
 
 
 @command.command("cancel")
@@ -106,12 +122,22 @@ def cancel(task: str, *, json: bool, config: Path | None) -> int:
 async def _cancel(task: str, *, json: bool, config: Path | None) -> int:
     async with work.opened(config=config, serve=False) as hands:
         record = await hands.cancel((await hands.storage.task(task)).id)
-    if json:
-        show_one(summary(record), json=True)
-    else:
-        state = record.state if record.finished else "asked to stop"
-        click.echo(f"{record.id}: {state}")
-    return 0
+    return _tell(record, record.state if record.finished else "asked to stop", json=json)
+
+
+@command.command("pause")
+@click.argument("task")
+@options.everywhere
+def pause(task: str, *, json: bool, config: Path | None) -> int:
+    """Let a task rest, from its next step on. It keeps its place in its session; `resume` lets it go on."""
+    return work.run(_pause(task, json=json, config=config))
+
+
+async def _pause(task: str, *, json: bool, config: Path | None) -> int:
+    async with work.opened(config=config, serve=False) as hands:
+        change = Pause(task=(await hands.storage.task(task)).id, by="owner")
+        record: TaskRecord = (await hands.storage.commit(change))[0]
+    return _tell(record, record.state if record.state == "paused" else "asked to rest after its step", json=json)
 
 
 @command.command("resume")
@@ -119,92 +145,73 @@ async def _cancel(task: str, *, json: bool, config: Path | None) -> int:
 @click.option("--yes", is_flag=True, help="Allow effects inside the workspace without asking.")
 @options.everywhere
 def resume(task: str, *, yes: bool, json: bool, config: Path | None) -> int:
-    """Take up a task that was interrupted, waits or failed, from what is recorded; follow it to its end."""
+    """Take up a task that was interrupted, waits or failed, from what is recorded; follow it to its end.
+
+    A paused task of a queue that others serve (see `submit`) just goes on there.
+    """
     return work.run(_resume(task, yes=yes, json=json, config=config))
 
 
 async def _resume(task: str, *, yes: bool, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config) as hands:
+    async with work.looking(config=config) as hands:
         record = await hands.storage.task(task)
+        if record.state == "paused" and not record.task.in_own_queue:
+            return await _go_on(hands, record, record.task.queue, json=json)
+    async with work.opened(config=config) as hands:
         return await Console(hands, json=json, yes=yes).resume(record)
 
 
-def summary(record: TaskRecord) -> dict[str, Any]:
-    """A task as a list shows it."""
-    return {
-        "id": record.id,
-        "state": record.state,
-        "reason": record.reason,
-        "session": record.session,
-        "prompt": record.task.prompt,
-        "model": record.task.model,
-        "agent": record.task.agent,
-        "workspace": record.task.workspace,
-        "source": record.task.source,
-        "turns": record.turns,
-        "attempt": record.attempt,
-        "created": when(record.created),
-        "updated": when(record.updated),
-        "ended": when(record.ended),
-    }
+@command.command("retry")
+@click.argument("task")
+@options.everywhere
+def retry(task: str, *, json: bool, config: Path | None) -> int:
+    """Give a dead or failed task back to its queue, to go on from its recorded steps."""
+    return work.run(_retry(task, json=json, config=config))
 
 
-def _line(record: TaskRecord) -> dict[str, Any]:
-    """A task in a table: a terminal shows as much of the id as it takes to name it."""
-    shown = record.id[:_ENOUGH] if sys.stdout.isatty() else record.id
-    prompt = fitting(" ".join(record.task.prompt.split()), _PROMPT_COLUMNS)
-    return {**summary(record), "id": shown, "created": minute(record.created), "prompt": prompt}
+async def _retry(task: str, *, json: bool, config: Path | None) -> int:
+    async with work.opened(config=config, serve=False) as hands:
+        record = await hands.storage.task(task)
+        if record.state not in ("dead", "failed"):
+            hint = f"`autohands task show {record.id}` says where it stands"
+            raise Conflict(f"task {record.id} is {record.state}: only what is dead or failed is tried again", hint=hint)
+        queue = DEFAULT if record.task.in_own_queue else record.task.queue
+        return await _go_on(hands, record, queue, json=json)
 
 
-def _mark(record: TaskRecord, left: Collection[str], *, json: bool) -> dict[str, Any]:
-    """What is said of a task that nobody works on any more, though it has not ended."""
-    if record.id not in left:
-        return {}
-    return {"interrupted": True} if json else {"state": "interrupted", "next": f"autohands task resume {record.id}"}
+async def _go_on(hands: Hands, record: TaskRecord, queue: str, *, json: bool) -> int:
+    """Make a task ready in a queue that others serve."""
+    ready: TaskRecord = (await hands.storage.commit(Redo(task=record.id, queue=queue)))[0]
+    return _tell(ready, f"{ready.state} in the queue {queue}; `autohands serve` works on it", json=json)
 
 
-class Act(Struct, frozen=True):
-    """What a call was about, and why it was not done."""
-
-    what: str = ""
-    denied: bool = False
-    why: str = ""
-
-
-def read_acts(told: Iterable[Event | Unknown]) -> dict[tuple[int, int], Act]:
-    """The calls of a task by turn and index."""
-    calls: dict[str, ToolCall] = {}
-    acts: dict[tuple[int, int], Act] = {}
-    for event in told:
-        if isinstance(event, ReplyFinished) and isinstance(event.message, Message):
-            calls = {call.id: call for call in event.message.tool_calls}
-        elif isinstance(event, ToolFinished):
-            call = calls.get(event.call_id)
-            result = event.result if isinstance(event.result, ToolResult) else None
-            why = why_failed(result) if result and event.status != "done" else ""
-            what = describe(call).removeprefix(call.name).strip() if call else ""
-            acts[event.turn, event.index] = Act(what, event.status == "denied", why)
-    return acts
+@command.command("signal")
+@click.argument("task")
+@click.argument("topic")
+@click.argument("payload", metavar="[JSON]", default="{}")
+@click.option("--key", metavar="KEY", help="Once: the same key again does nothing more.")
+@options.everywhere
+def signal(task: str, *, json: bool, config: Path | None, **told: Any) -> int:
+    """Tell a task what it waits for: a JSON object under TOPIC. It may come before the task waits."""
+    return work.run(_signal(task, json=json, config=config, **told))
 
 
-def _step(step: Step, acts: Mapping[tuple[int, int], Act]) -> dict[str, Any]:
-    act = acts.get((step.turn, step.index), Act())
-    return {
-        "turn": step.turn,
-        "index": step.index,
-        "kind": step.kind,
-        "name": step.name,
-        "status": step.status,
-        **({"denied": True} if act.denied else {}),
-        "what": act.what,
-        "why": act.why,
-        "started": when(step.started),
-        "ended": when(step.ended),
-        "seconds": None if step.ended is None else (step.ended - step.started) / 1000,
-        "usage": step.usage,
-    }
+async def _signal(task: str, *, json: bool, config: Path | None, topic: str, payload: str, key: str | None) -> int:
+    content = json_object(payload, "the payload")
+    async with work.opened(config=config, serve=False) as hands:
+        record = await hands.storage.task(task)
+        if record.finished:
+            raise Conflict(f"task {record.id} is {record.state}: nothing of it listens any more")
+        if not topic:
+            raise BadRequest("the topic is empty")
+        await hands.storage.commit(Signal(task=record.id, topic=topic, payload=content, dedup=key))
+        record = await hands.storage.task(record.id)
+    return _tell(record, f"told {topic}; {record.state}", json=json)
 
 
-def _rest(event: Item) -> dict[str, Any]:
-    """What an event says beyond its envelope."""
-    return {name: value for name, value in event.items() if name not in ("type", "task", "session", "at", "seq")}
+def _tell(record: TaskRecord, what: str, *, json: bool) -> int:
+    if json:
+        show_json(summary(record))
+    else:
+        click.echo(f"{record.id}: {what}")
+    return 0

@@ -16,7 +16,7 @@ from autohands.cli.fail import debugging
 from autohands.protocols.errors import BadRequest
 
 if TYPE_CHECKING:
-    from autohands.app import Hands
+    from autohands.hands import Hands
 
 T = TypeVar("T")
 _STOPPING = (signal.SIGTERM, signal.SIGHUP)
@@ -109,9 +109,24 @@ def tell_log(tell: Callable[[str], None]) -> None:
     _log(Told(tell), debug=debugging(sys.argv))
 
 
+def log_to(handler: logging.Handler) -> None:
+    """From now on the log goes to a handler, in its own format."""
+    _attach(handler, debug=debugging(sys.argv))
+
+
+def log_level(level: int) -> None:
+    """From now on the log has what is at least so important; all of it with --debug."""
+    if not debugging(sys.argv):
+        logging.getLogger("autohands").setLevel(level)
+
+
 def _log(handler: logging.Handler, *, debug: bool) -> None:
     """Warnings as one line each; with `debug` everything, with tracebacks."""
     handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    _attach(handler, debug=debug)
+
+
+def _attach(handler: logging.Handler, *, debug: bool) -> None:
     handler.addFilter(lambda record: debug or _without_traceback(record))
     logging.basicConfig(level=logging.DEBUG if debug else logging.WARNING, handlers=[handler], force=True)
 

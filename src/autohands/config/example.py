@@ -22,7 +22,16 @@ _HEAD = """\
 # A key of a plain table can be set by the environment too: limits.turns by AUTOHANDS_LIMITS_TURNS.
 # `autohands config show` prints each value in force with its origin.
 """
-_NAMES = {"providers": "acme", "agents": "reviewer", "schedules": "morning"}
+_NAMES = {
+    "providers": "acme",
+    "agents": "reviewer",
+    "schedules": "morning",
+    "queues": "background",
+    "watch": "inbox",
+    "subscriptions": "builds",
+    "webhooks": "ci",
+    "sources": "webhooks",
+}
 _EXTENSIONS = """\
 # The configuration of an extension; `autohands extension info NAME` lists its keys.
 # [extensions.provider-openai]

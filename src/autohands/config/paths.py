@@ -45,6 +45,16 @@ class Paths(Struct, frozen=True):
         """Agents as Markdown files."""
         return self.home / "agents"
 
+    @property
+    def run(self) -> Path:
+        """What concerns the program that serves now: its lock, what its sentinel has found."""
+        return self.home / "run"
+
+    @property
+    def logs(self) -> Path:
+        """What programs write about themselves."""
+        return self.home / "logs"
+
 
 def home_directory(environ: Mapping[str, str]) -> Path:
     """The state directory that is meant: AUTOHANDS_HOME, else `~/.autohands`. Nothing is made or read."""

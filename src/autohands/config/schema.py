@@ -21,12 +21,20 @@ class Limits(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)] | None,
         Meta(description="How long one run may take; without it for ever.", examples=[3600]),
     ] = None
-    runs: Annotated[Count, Meta(description="Runs that go on side by side; further tasks wait.")] = 256
+    runs: Annotated[
+        Count, Meta(description="Runs that go on side by side, and a quarter of that in the background; others wait.")
+    ] = 256
     parallel: Annotated[Count, Meta(description="Reading tool calls of one reply that run side by side.")] = 8
     output_bytes: Annotated[
         Annotated[int, Meta(ge=1024)],
         Meta(description="Bytes of one tool's output that reach the model; of longer ones the two ends."),
     ] = 32_768
+    depth: Annotated[Count, Meta(description="How deep tasks may start further tasks.")] = 8
+    children: Annotated[Count, Meta(description="How many tasks one task may start.")] = 1000
+    drain_seconds: Annotated[
+        Annotated[float, Meta(ge=0)],
+        Meta(description="How long runs may go on after SIGTERM, before they are interrupted (and resumed later)."),
+    ] = 10.0
 
 
 class Budget(Struct, frozen=True, kw_only=True):
@@ -76,19 +84,85 @@ class Policy(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)],
         Meta(description="How long a question to a person stands before it counts as a no."),
     ] = 86_400.0
+    on_unknown: Annotated[
+        Literal["tell", "ask"],
+        Meta(description="An effect was interrupted: the model is told to check, or a person decides."),
+    ] = "tell"
     rule: tuple[PolicyRule, ...] = ()
 
 
 class Retention(Struct, frozen=True, kw_only=True):
-    """How long things are kept; blobs stay as long as something refers to them. Not read yet."""
+    """How long things are kept; blobs stay as long as something refers to them."""
 
     sessions_days: Annotated[Count, Meta(description="Days since a session was last used.")] = 90
     sessions: Annotated[Count, Meta(description="How many sessions; the least recently used go first.")] = 10_000
     journal_days: Annotated[Count, Meta(description="Days of a task's events since it ended.")] = 30
+    messages_days: Annotated[Count, Meta(description="Days of messages since they were sent or given up.")] = 30
 
 
 class Storage(Struct, frozen=True, kw_only=True):
-    """The database; nothing of it can be set yet."""
+    """The database."""
+
+    backups: Annotated[
+        Annotated[int, Meta(ge=0)], Meta(description="Daily copies that `serve` keeps in `backups/`; 0 makes none.")
+    ] = 3
+
+
+class Queue(Struct, frozen=True, kw_only=True):
+    """How fast tasks of one queue are worked off, whoever serves it; `default` and `background` are served."""
+
+    concurrency: Annotated[Count | None, Meta(description="Tasks that run at once.", examples=[4])] = None
+    rate: Annotated[Count | None, Meta(description="Tasks that start within a period.", examples=[10])] = None
+    period_seconds: Annotated[Annotated[float, Meta(gt=0)], Meta(description="The period of `rate`.")] = 1.0
+    depth: Annotated[Count | None, Meta(description="Tasks that may wait; more are refused for the time.")] = 100_000
+
+
+class Outbox(Struct, frozen=True, kw_only=True):
+    """Messages on their way out."""
+
+    doubtful: Annotated[
+        Literal["hold", "label"],
+        Meta(description="One that may have been sent already: a person decides, or it is sent again and says so."),
+    ] = "hold"
+    attempts: Annotated[Count, Meta(description="How often a message is tried before it is given up.")] = 8
+
+
+class Watch(Struct, frozen=True, kw_only=True):
+    """A folder whose changes are work. `{paths}` in the prompt stands for the files."""
+
+    path: Annotated[str, Meta(description="The folder.", examples=["~/inbox"])]
+    prompt: Annotated[str, Meta(description="What to do.", examples=["Sort these files: {paths}"])]
+    patterns: Annotated[tuple[str, ...], Meta(description="Files that count (globs).", examples=[["*.pdf"]])] = ("**",)
+    ignore: Annotated[
+        tuple[str, ...], Meta(description="Files that do not, as in .gitignore.", examples=[["*.tmp"]])
+    ] = ()
+    debounce_seconds: Annotated[
+        Annotated[float, Meta(ge=0.05)], Meta(description="How long it must be quiet before the changes are handed on.")
+    ] = 2.0
+    agent: Annotated[str | None, Meta(description="Who does it.", examples=["general"])] = None
+    session: Annotated[
+        str | None, Meta(description="The session; without it a new one each time.", examples=["daily"])
+    ] = None
+    enabled: Annotated[bool, Meta(description="Whether it is watched.")] = True
+
+
+class Heartbeat(Struct, frozen=True, kw_only=True):
+    """A look around at intervals, in a session of its own; without a prompt there is none."""
+
+    prompt: Annotated[str | None, Meta(description="What to look at.", examples=["Is anything waiting for me?"])] = None
+    every_seconds: Annotated[Annotated[float, Meta(ge=1)], Meta(description="The interval.")] = 1800.0
+    session: Annotated[str, Meta(description="The session.")] = "heartbeat"
+
+
+class Subscription(Struct, frozen=True, kw_only=True):
+    """What is published under a topic is work. `{topic}` and `{payload}` in the prompt stand for it."""
+
+    topic: Annotated[str, Meta(description="The topic; `*` is one word, a last `**` any.", examples=["build.failed"])]
+    prompt: Annotated[str, Meta(description="What to do.", examples=["Find out why: {payload}"])]
+    agent: Annotated[str | None, Meta(description="Who does it.", examples=["general"])] = None
+    session: Annotated[
+        str | None, Meta(description="The session; without it a new one each time.", examples=["daily"])
+    ] = None
 
 
 class Server(Struct, frozen=True, kw_only=True):
@@ -122,15 +196,57 @@ class AgentEntry(Struct, frozen=True, kw_only=True):
     max_turns: Annotated[Count | None, Meta(description="Model calls of one run.", examples=[20])] = None
 
 
-class Schedule(Struct, frozen=True, kw_only=True):
-    """A task at set times. Not read yet."""
+class Webhook(Struct, frozen=True, kw_only=True):
+    """What a webhook's deliveries ask for: `{payload}`, `{source}` and `{delivery}` in the prompt stand for one."""
 
-    schedule: Annotated[str, Meta(description="When: a cron expression.", examples=["0 7 * * 1-5"])]
+    prompt: Annotated[str, Meta(description="What to do.", examples=["Look into this build: {payload}"])]
+    agent: Annotated[str | None, Meta(description="Who does it.", examples=["general"])] = None
+    session: Annotated[
+        str | None, Meta(description="The session; without it a new one each time.", examples=["builds"])
+    ] = None
+
+
+class SourceLimit(Struct, frozen=True, kw_only=True):
+    """How much each source may submit; the first table whose `source` matches counts."""
+
+    source: Annotated[str, Meta(description="Whose tasks (a glob).", examples=["channel:*"])] = "webhook:*"
+    rate: Annotated[Annotated[float, Meta(gt=0)], Meta(description="Tasks in a period, in the long run.")] = 60.0
+    period_seconds: Annotated[Annotated[float, Meta(gt=0)], Meta(description="The period.")] = 60.0
+    burst: Annotated[Count, Meta(description="Tasks at once.")] = 20
+    runs_per_day: Annotated[Count | None, Meta(description="Tasks a day (UTC).", examples=[1000])] = None
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """A task at set times; `autohands schedule add` makes further ones."""
+
     prompt: Annotated[str, Meta(description="What to do.", examples=["What is on my list today?"])]
+    cron: Annotated[str | None, Meta(description="When: five fields.", examples=["0 7 * * 1-5"])] = None
+    every: Annotated[str | None, Meta(description="Or an interval: 90s, 15m, 6h, 1d.", examples=["6h"])] = None
+    at: Annotated[str | None, Meta(description="Or once.", examples=["2027-01-01T09:00:00+01:00"])] = None
     timezone: Annotated[
         str | None, Meta(description="Whose clock; the machine's without it.", examples=["Europe/Berlin"])
     ] = None
+    catch_up: Annotated[
+        Literal["skip", "once", "all"], Meta(description="Times missed: none, the last, or the last `catch_up_most`.")
+    ] = "once"
+    catch_up_most: Annotated[Count, Meta(description="How many `all` makes up for.")] = 10
+    overlap: Annotated[
+        Literal["forbid", "queue", "allow"],
+        Meta(description="The last one still runs: leave this one out, let it wait, or run both."),
+    ] = "forbid"
+    jitter_seconds: Annotated[Annotated[float, Meta(ge=0)], Meta(description="Starts are put off by up to this.")] = 0.0
+    max_failures: Annotated[
+        Annotated[int, Meta(ge=0)], Meta(description="Failures in a row after which it pauses; 0 is never.")
+    ] = 5
     agent: Annotated[str | None, Meta(description="Who does it.", examples=["general"])] = None
+    model: Annotated[str | None, Meta(description="Its model.", examples=["openai/gpt-5"])] = None
+    session: Annotated[
+        str | None, Meta(description="The session; without it a new one each time.", examples=["daily"])
+    ] = None
+    workspace: Annotated[str | None, Meta(description="Its directory.", examples=["~/projects"])] = None
+    reply_to: Annotated[
+        str | None, Meta(description="Where the answer goes, as channel:thread.", examples=["telegram:12345"])
+    ] = None
     enabled: Annotated[bool, Meta(description="Whether it fires.")] = True
 
 
@@ -173,12 +289,19 @@ class Config(Struct, frozen=True, kw_only=True):
     policy: Policy = Policy()
     retention: Retention = Retention()
     storage: Storage = Storage()
+    outbox: Outbox = Outbox()
+    heartbeat: Heartbeat = Heartbeat()
     server: Server = Server()
     skills: Skills = Skills()
     log: Log = Log()
     providers: dict[Name, Provider] = field(default_factory=dict)
     agents: dict[Name, AgentEntry] = field(default_factory=dict)
     schedules: dict[Name, Schedule] = field(default_factory=dict)
+    queues: dict[Name, Queue] = field(default_factory=dict)
+    watch: dict[Name, Watch] = field(default_factory=dict)
+    subscriptions: dict[Name, Subscription] = field(default_factory=dict)
+    webhooks: dict[Name, Webhook] = field(default_factory=dict)
+    sources: dict[Name, SourceLimit] = field(default_factory=lambda: {"webhooks": SourceLimit(runs_per_day=1000)})
     extensions: dict[str, Any] = field(default_factory=dict)
 
 

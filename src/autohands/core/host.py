@@ -17,6 +17,7 @@ from autohands.protocols.context import Blobs, Models, Secrets
 from autohands.protocols.errors import BadRequest, Conflict
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.guard import Guard
+from autohands.protocols.loop import Middleware, Observer, Source
 from autohands.protocols.memory import MemoryBackend
 from autohands.protocols.process import Command, Process, Spawn
 from autohands.protocols.provider import LLMProvider
@@ -138,6 +139,18 @@ class ExtensionHost:
     def add_guard(self, name: str, guard: Guard) -> None:
         """Offer a guard. Raises `Conflict` where the name is taken."""
         self._registries.guards.add(self._owner(), (name, guard))
+
+    def add_source(self, name: str, source: Source) -> None:
+        """Offer a source of tasks. Raises `Conflict` where the name is taken."""
+        self._registries.sources.add(self._owner(), (name, source))
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have an observer told of the run loop's phases. Raises `Conflict` where its name is taken."""
+        self._registries.observers.add(self._owner(), (observer.name, observer))
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put middleware around what passes the task queue. Raises `Conflict` where its name is taken."""
+        self._registries.middleware.add(self._owner(), (middleware.name, middleware))
 
     def withdraw(self) -> None:
         """Remove what was added, and take no more."""

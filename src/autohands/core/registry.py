@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Generic, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.errors import Conflict, NotFound
 from autohands.protocols.guard import Guard
+from autohands.protocols.loop import Middleware, Observer, Source
 from autohands.protocols.memory import MemoryBackend
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.skill import SkillLoader
@@ -83,6 +84,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str) -> None:
         self._now: Snapshot[T] = Snapshot(kind, 0, {})
+        self._followers: list[Callable[[], None]] = []
 
     def __contains__(self, name: object) -> bool:
         return name in self._now
@@ -139,8 +141,14 @@ class Registry(Generic[T]):
         if len(kept) != len(self._now):
             self._replace(kept)
 
+    def follow(self, changed: Callable[[], None]) -> None:
+        """Call `changed` after every change from now on. It must be quick, and not raise."""
+        self._followers.append(changed)
+
     def _replace(self, entries: Mapping[str, Entry[T]]) -> None:
         self._now = Snapshot(self._now.kind, self._now.generation + 1, entries)
+        for changed in self._followers:
+            changed()
 
 
 ToolRegistry: TypeAlias = Registry[Tool]
@@ -150,6 +158,9 @@ MemoryRegistry: TypeAlias = Registry[MemoryBackend]
 AgentRegistry: TypeAlias = Registry[Agent]
 SkillRegistry: TypeAlias = Registry[SkillLoader]
 GuardRegistry: TypeAlias = Registry[Guard]
+SourceRegistry: TypeAlias = Registry[Source]
+ObserverRegistry: TypeAlias = Registry[Observer]
+MiddlewareRegistry: TypeAlias = Registry[Middleware]
 
 
 class Generation(Struct, frozen=True, kw_only=True):
@@ -174,6 +185,9 @@ class Registries(Struct, frozen=True, kw_only=True):
     agents: AgentRegistry = field(default_factory=lambda: Registry("agent"))
     skills: SkillRegistry = field(default_factory=lambda: Registry("skill folder"))
     guards: GuardRegistry = field(default_factory=lambda: Registry("guard"))
+    sources: SourceRegistry = field(default_factory=lambda: Registry("source"))
+    observers: ObserverRegistry = field(default_factory=lambda: Registry("observer"))
+    middleware: MiddlewareRegistry = field(default_factory=lambda: Registry("middleware"))
 
     def snapshot(self) -> Generation:
         """Everything as it is now."""

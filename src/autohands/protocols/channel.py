@@ -32,15 +32,32 @@ class Outgoing(Struct, frozen=True, kw_only=True):
 class Channel(Protocol):
     """Messages in and out of one service."""
 
+    @property
+    def idempotent(self) -> bool:
+        """Whether the service drops a message whose key it has seen: then sending again never makes a second one."""
+        ...
+
     def receive(self) -> AsyncIterator[Incoming]:
-        """Messages as they come, until closed; a delivery may repeat after a crash."""
+        """Messages as they come, until closed.
+
+        A message is durable when the next one is asked for; only then may the service be told that it arrived. One that
+        was not acknowledged comes again, with the same `id`.
+        """
         ...
 
     async def send(self, message: Outgoing) -> str:
         """Deliver, and return the service's id of the message.
 
         Raises:
-            RetryableError: It was certainly not delivered.
-            Conflict: Nobody knows whether it was.
+            RetryableError: It was certainly not delivered; `retry_after_seconds` is how long to wait.
+            Conflict: Nobody knows whether it was. Any other error, and silence, mean the same.
+        """
+        ...
+
+    async def find(self, key: str) -> str | None:
+        """The service's id of the message that was sent with `key`; None where the service cannot tell.
+
+        Raises:
+            NotFound: It was certainly not delivered, and will not be. RetryableError: Ask again later.
         """
         ...

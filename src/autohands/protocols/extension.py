@@ -12,6 +12,7 @@ from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.context import Blobs, Models, Secrets
 from autohands.protocols.guard import Guard
+from autohands.protocols.loop import Middleware, Observer, Source
 from autohands.protocols.memory import MemoryBackend
 from autohands.protocols.process import Spawn
 from autohands.protocols.provider import LLMProvider
@@ -93,6 +94,18 @@ class Host(Protocol):
 
     def add_guard(self, name: str, guard: Guard) -> None:
         """Offer a guard; it can only make things stricter."""
+        ...
+
+    def add_source(self, name: str, source: Source) -> None:
+        """Offer a source: its tasks are submitted as they come."""
+        ...
+
+    def add_observer(self, observer: Observer) -> None:
+        """Have an observer told of the run loop's phases."""
+        ...
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Put middleware around what passes the task queue."""
         ...
 
 

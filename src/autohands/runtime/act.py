@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from autohands.protocols.changes import RecordStep
 from autohands.protocols.context import Parked, Wait
 from autohands.protocols.errors import ToolError
 from autohands.protocols.events import ToolFinished, ToolOutput, ToolStarted
 from autohands.protocols.guard import Allow, Ask, Deny
 from autohands.protocols.messages import ToolCall
-from autohands.protocols.storage import RecordStep, Step
+from autohands.protocols.records import Step
 from autohands.protocols.tool import ToolResult
 from autohands.runtime.around import carry_out, is_cancelled, reconcile
+from autohands.runtime.replay import NOT_REPLAYED
 from autohands.runtime.toolbox import Checked
 from autohands.sdk.clip import clip_ends, json_safe
+from autohands.sdk.failpoint import failpoint
 
 if TYPE_CHECKING:
     from autohands.core.context import ExecutionContext
@@ -60,7 +63,7 @@ class Act:
         """The results, in the order asked.
 
         Raises:
-            Parked: A call waits for a person or a signal; its siblings are recorded.
+            Parked: A call waits for a person or a signal, or the task is to rest; what has run is recorded.
         """
         admitted = [
             each
@@ -68,6 +71,8 @@ class Act:
             if self._results[index - 1] is None and (each := await self._admit(index, call))
         ]
         for group in _groups(admitted):
+            if self._parts.lease.pausing:
+                raise Parked(*self._waits)
             if not self._is_held(group[0]):
                 await self._run_group(group)
         if self._waits:
@@ -98,40 +103,66 @@ class Act:
     async def _admit(self, index: int, call: ToolCall) -> Admitted | None:
         """Decide about one call; what does not run gets its result here."""
         step = self._turn.steps.get(index)
-        begun = step if step and step.status == "started" else None
+        if step is None and self._replayed(index, call):
+            return None
         try:
             checked = self._parts.toolbox.check(call)
         except ToolError as error:
-            self._refuse(index, call, error.text, begun=begun is not None)
+            self._refuse(index, call, error.text, step)
             return None
         ctx = self._parts.context.child(
             turn=self._turn.number, index=index, progress=lambda text: self._show(index, text)
         )
-        if begun:
-            await self._settle(index, checked, ctx, begun)
+        if step is not None and not step.begins_again:
+            await self._settle(index, checked, ctx, step)
             return None
-        verdict = await self._parts.toolbox.judge(checked, ctx)
-        if isinstance(verdict, Allow):
-            return Admitted(index, checked, ctx)
+        if self._parts.recorded is not None and checked.effect != "read":
+            self._refuse(index, call, NOT_REPLAYED, step)
+            return None
+        return await self._judge(Admitted(index, checked, ctx), approved=step is not None)
+
+    def _replayed(self, index: int, call: ToolCall) -> bool:
+        """Whether the call has its result from the task that is replayed."""
+        result = self._parts.recorded.take(call) if self._parts.recorded else None
+        if result is not None:
+            self._record(index, call, result, _status(result))
+        return result is not None
+
+    async def _judge(self, each: Admitted, *, approved: bool) -> Admitted | None:
+        """What the guards say, and a person where they want one; `approved` if one has said that it is to run."""
+        verdict = await self._parts.toolbox.judge(each.checked, each.ctx)
+        if isinstance(verdict, Allow) or (approved and isinstance(verdict, Ask)):
+            return each
         if isinstance(verdict, Ask):
-            answer = await self._parts.approvals.answer(self._turn.number, index, checked, verdict, ctx)
+            answer = await self._parts.approvals.answer(self._turn.number, each.index, each.checked, verdict, each.ctx)
             if isinstance(answer, Wait):
-                self._wait(index, [answer], repeatable=False)
+                self._wait(each.index, [answer], repeatable=False)
                 return None
             if answer.allowed:
-                return Admitted(index, checked, ctx)
+                return each
             verdict = Deny(answer.reason)
-        self._deny(index, call, verdict.reason)
+        self._deny(each.index, each.checked.call, verdict.reason)
         return None
 
     async def _settle(self, index: int, checked: Checked, ctx: ExecutionContext, step: Step) -> None:
         """An effect that had begun when the program stopped: its outcome if the tool can tell, else unknown."""
         result: ToolResult | None = None
-        if step.input_hash == checked.digest:
+        if step.status == "started" and step.input_hash == checked.digest:
             output_bytes = self._parts.limits.output_bytes
             result = await reconcile(checked.tool, ctx, ctx.scope.key, checked.arguments, output_bytes)
-        status: Literal["done", "failed", "unknown"] = "unknown" if result is None else _status(result)
-        self._record(index, checked.call, result or ToolResult(UNKNOWN, failed=True), status)
+        if result is None:
+            self._doubt(index, checked.call, step)
+        else:
+            self._record(index, checked.call, result, _status(result))
+
+    def _doubt(self, index: int, call: ToolCall, step: Step) -> None:
+        """Nobody knows what became of a call that had begun: the model is told so, or a person is asked first."""
+        if self._parts.on_unknown == "tell":
+            self._record(index, call, ToolResult(UNKNOWN, failed=True), "unknown")
+            return
+        if step.status == "started":
+            self._parts.lease.note(self._step(index, call.name, "unknown", None, None))
+        self._wait(index, [Wait("decision", f"{self._turn.number}.{index}")], repeatable=False)
 
     async def _run_one(self, each: Admitted) -> None:
         index, checked = each.index, each.checked
@@ -140,7 +171,9 @@ class Act:
             self._parts.lease.emit(started)
         else:
             intent = self._step(index, checked.call.name, "started", None, checked.digest)
+            failpoint("act.intended")
             await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
+            failpoint("act.begun")
         try:
             async with self._side_by_side:
                 result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
@@ -153,7 +186,9 @@ class Act:
                 self._wait(index, parked.waits, repeatable=True)
                 return
             result = ToolResult(CANNOT_WAIT.format(name=checked.call.name, effect=checked.effect), failed=True)
+        failpoint("act.carried_out")
         self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
+        failpoint("act.recorded")
         if is_cancelled():
             raise asyncio.CancelledError  # the tool took no notice of it
 
@@ -167,10 +202,10 @@ class Act:
     ) -> None:
         kept: Literal["done", "failed", "unknown"] = "failed" if status == "denied" else status
         self._results[index - 1] = result
-        self._parts.lease.note(
-            self._step(index, call.name, kept, msgspec.json.encode(result), digest),
-            ToolFinished(turn=self._turn.number, index=index, call_id=call.id, name=call.name, status=status),
-        )
+        told = ToolFinished(turn=self._turn.number, index=index, call_id=call.id, name=call.name, status=status)
+        if status == "unknown":  # what was told stays told, even where a person decides otherwise
+            told = msgspec.structs.replace(told, result=result)
+        self._parts.lease.note(self._step(index, call.name, kept, msgspec.json.encode(result), digest), told)
 
     def _step(
         self,
@@ -194,10 +229,10 @@ class Act:
             ended=None if status == "started" else now,
         )
 
-    def _refuse(self, index: int, call: ToolCall, text: str, *, begun: bool) -> None:
+    def _refuse(self, index: int, call: ToolCall, text: str, step: Step | None) -> None:
         """A call that cannot run; if it had begun before its tool changed, nobody can tell what became of it."""
-        if begun:
-            self._record(index, call, ToolResult(UNKNOWN, failed=True), "unknown")
+        if step is not None:
+            self._doubt(index, call, step)
         else:
             self._record(index, call, ToolResult(text, failed=True), "failed")
 

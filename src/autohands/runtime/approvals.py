@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from autohands.protocols.changes import AskApproval
 from autohands.protocols.context import Wait
 from autohands.protocols.events import ApprovalRequested
 from autohands.protocols.guard import Ask
-from autohands.protocols.storage import ApprovalRecord, AskApproval, Lease
+from autohands.protocols.records import ApprovalRecord
+from autohands.protocols.storage import Lease
 from autohands.runtime.around import preview
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
 if TYPE_CHECKING:
@@ -76,7 +79,9 @@ class Approvals:
             preview=shown,
             reason=ask.reason,
         )
+        failpoint("approvals.requesting")
         await self._lease.commit(AskApproval(approval=record), event=event)
+        failpoint("approvals.requested")
         self._known[turn, index] = record
         return _wait(record)
 

@@ -8,11 +8,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 import msgspec
 from msgspec import Struct
 
+from autohands.protocols.changes import Change, Reserve, Settle
 from autohands.protocols.errors import AutoHandsError, ProviderError
 from autohands.protocols.events import BudgetReserved, BudgetSettled
 from autohands.protocols.messages import Usage
 from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request, Retrying
-from autohands.protocols.storage import Change, Lease, Reserve, Settle
+from autohands.protocols.storage import Lease
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.wrapping import Wrapping
 
 # An unknown price counts as a dear one, so that a cap still ends a run. Micro-USD per million tokens.
@@ -77,7 +79,9 @@ class Purse:
         caps = self._caps
         reserve = Reserve(key=key, micro_usd=amount, run_cap=caps.run, day_cap=caps.day, month_cap=caps.month)
         changes = [*self.take_pending(), reserve]
+        failpoint("purse.reserving")
         granted = (await self._lease.commit(*changes))[-1]
+        failpoint("purse.reserved")
         if not granted:
             raise ProviderError(
                 f"the budget does not allow this call of up to {amount / 1e6:.4f} USD; "

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from autohands.protocols.messages import Message, Part, Reply, Text, ToolCall, ToolReturn, user
-from autohands.protocols.storage import Step, Word
+from autohands.protocols.records import Step, Word
 from autohands.protocols.tool import ToolResult
 
 GO_ON = "Your last answer was cut short or empty. Go on exactly where it stopped."
@@ -35,12 +35,13 @@ class History:
     """What a session has said so far, ready to be sent.
 
     `messages` only grows. Turns are added as they are recorded, or folded from storage by `fold`. `tasks` are those
-    that ended, with how often each was taken up.
+    that ended, with how often each was taken up; `origin` is the session whose history this one begins with.
     """
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
         self.tasks: dict[str, int] = {}
+        self.origin: str | None = None
         self._call_ids: set[str] = set()
 
     def open(self, messages: Iterable[Message]) -> None:

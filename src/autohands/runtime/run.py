@@ -7,18 +7,23 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from autohands.protocols.changes import Change, Finish, ReadWords
+from autohands.protocols.context import Parked
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.events import Reason, ReplyFinished, RetryScheduled, TextDelta, ThinkingDelta, TurnStarted
 from autohands.protocols.messages import Reply, ToolCall
 from autohands.protocols.provider import LLMProvider, Request, Retrying, TextPiece, ThinkingPiece
-from autohands.protocols.storage import Change, Finish, Lease, ReadWords, Step, Storage
-from autohands.protocols.task import TaskState
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease, Storage
+from autohands.protocols.task import OnUnknown, TaskState
 from autohands.runtime.act import Act
 from autohands.runtime.approvals import Approvals
 from autohands.runtime.context import ContextBuilder
 from autohands.runtime.governor import Metered, Purse
 from autohands.runtime.history import History, Turn, is_cut_short
+from autohands.runtime.replay import Recorded
 from autohands.runtime.toolbox import Toolbox
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
 
 if TYPE_CHECKING:
@@ -46,7 +51,10 @@ class RunLimits(msgspec.Struct, frozen=True):
 
 
 class Parts(msgspec.Struct, frozen=True):
-    """What a run is made of: the names of its task turned into objects, once."""
+    """What a run is made of: the names of its task turned into objects, once.
+
+    `on_unknown` says what becomes of an effect without an outcome; a replay's calls get what was `recorded`.
+    """
 
     lease: Lease
     storage: Storage
@@ -59,6 +67,8 @@ class Parts(msgspec.Struct, frozen=True):
     approvals: Approvals
     limits: RunLimits
     context: ExecutionContext
+    on_unknown: OnUnknown = "tell"
+    recorded: Recorded | None = None
     now: Callable[[], int] = now_ms
 
 
@@ -69,7 +79,7 @@ class Run:
         self._parts = parts
         self._turn = turns[-1] if turns else None
         self._recorded = _needs_more(self._turn)
-        self._listened = parts.lease.attempt == 1
+        self._listened = parts.lease.attempt == 1 and parts.lease.record.forked_from is None
         self._cut_short = 0
         self._denied_turns = 0
         self._denied: set[tuple[str, bytes]] = set()
@@ -106,10 +116,16 @@ class Run:
         return None
 
     async def ask(self) -> Reply:
-        """The model's reply for this turn: the recorded one, or a new one, recorded."""
+        """The model's reply for this turn: the recorded one, or a new one, recorded.
+
+        Raises:
+            Parked: The task is to rest.
+        """
         if self._recorded and self._turn:
             self._recorded = False
             return self._turn.reply
+        if self._parts.lease.pausing:
+            raise Parked
         number = self.turn + 1
         await self._listen(number)
         request = await self._parts.builder.build(self._parts.history, self._parts.lease.record.session)
@@ -117,8 +133,11 @@ class Run:
         self._parts.metered.characters = self._estimate(request)
         self._parts.lease.emit(TurnStarted(turn=number))
         started = self._parts.now()
+        failpoint("run.asking")
         reply = self._parts.history.distinct(await self._stream(request, number))
+        failpoint("run.replied")
         self._record(number, reply, started)
+        failpoint("run.recorded")
         return reply
 
     async def _listen(self, number: int) -> None:
@@ -178,7 +197,7 @@ class Run:
         """Run the calls of this turn that are still open.
 
         Raises:
-            Parked: One waits for a person or a signal.
+            Parked: One waits for a person or a signal, or the task is to rest.
         """
         if self._turn is None:
             return
@@ -229,6 +248,7 @@ class Run:
         return self._parts.purse.take_pending()
 
     async def _commit(self, finish: Change) -> bool:
+        failpoint("run.ending")
         return bool((await self._parts.lease.commit(*self.take_pending(), finish))[-1])
 
 

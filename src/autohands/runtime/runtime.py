@@ -14,14 +14,24 @@ from msgspec import Struct
 from autohands.core.context import ExecutionContext
 from autohands.core.registry import Generation
 from autohands.protocols.agent import Agent
+from autohands.protocols.changes import BackOff, Change, Finish, FixSystem, Park
 from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait, WaitFor
-from autohands.protocols.errors import AutoHandsError, Fenced, ProviderError, StorageUnavailable, ToolError
+from autohands.protocols.errors import (
+    AutoHandsError,
+    Fenced,
+    NotFound,
+    ProviderError,
+    RetryableError,
+    StorageUnavailable,
+    ToolError,
+)
 from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
 from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import Message, ToolCall
 from autohands.protocols.process import JobsOf, Spawn
-from autohands.protocols.storage import Change, Finish, FixSystem, Lease, Park, Step, Storage
-from autohands.protocols.task import Consent, Task, TaskRecord
+from autohands.protocols.records import Step
+from autohands.protocols.storage import Lease, Storage
+from autohands.protocols.task import Consent, OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
@@ -31,10 +41,12 @@ from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import ProviderModels, choose_model, recording
+from autohands.runtime.replay import Recorded
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
-from autohands.runtime.toolbox import Checked, Toolbox
+from autohands.runtime.toolbox import Checked, Toolbox, narrowed, within
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
 logger = logging.getLogger(__name__)
@@ -66,6 +78,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     day_cap: int | None = 20_000_000
     month_cap: int | None = None
     approval_seconds: float = 24 * 3600.0
+    on_unknown: OnUnknown = "tell"
 
 
 class AgentRuntime:
@@ -85,6 +98,10 @@ class AgentRuntime:
         self._shared = shared
         self._settings = settings
         self._sessions = SessionManager(storage)
+
+    def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
+        """What begins from now on follows these."""
+        self._settings, self._guards = settings, guards
 
     async def handle(self, lease: Lease) -> None:
         """Carry a task as far as it goes: to its end, or to a wait. The engine's handler.
@@ -109,8 +126,7 @@ class AgentRuntime:
         except StorageUnavailable:
             raise
         except AutoHandsError as error:
-            reason = _REASONS.get(error.kind, "failed") if isinstance(error, ProviderError) else "failed"
-            await _fail(lease, run, reason, error.text if error.hint is None else f"{error.text} ({error.hint})")
+            await _give_up(lease, run, error)
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
             await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
@@ -136,7 +152,8 @@ class AgentRuntime:
         provider, model = choice.provider, choice.provider.describe(choice.model)
         if task.record:
             provider = recording(provider, task.record, generation.providers)
-        toolbox = Toolbox(dict(generation.tools.items()), agent.tools, self._all_guards(generation))
+        tools = narrowed(dict(generation.tools.items()), task.tools)
+        toolbox = Toolbox(tools, agent.tools, self._all_guards(generation))
         workspace = self._shared.workspace_of(session.record.workspace)
         purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
@@ -156,13 +173,27 @@ class AgentRuntime:
             approvals=await self._approvals(lease),
             limits=self._limits(task, agent),
             context=self._context(lease, session, workspace, self._models(generation, purse)),
+            on_unknown=task.on_unknown or self._settings.on_unknown,
+            recorded=await self._recorded(task),
         )
-        return Run(parts, await self._begin(lease, session, choice.name))
+        turns = await self._begin(lease, session, choice.name)
+        if parts.recorded is not None:
+            parts.recorded.skip(turns)
+        return Run(parts, turns)
+
+    async def _recorded(self, task: Task) -> Recorded | None:
+        """What the calls of the task returned that this one replays."""
+        if task.replays is None:
+            return None
+        replayed = await self._storage.task(task.replays)
+        if replayed.task.principal != task.principal:
+            raise NotFound(f"there is no task {task.replays!r} to replay")
+        return Recorded(await self._storage.steps(replayed.id))
 
     async def _begin(self, lease: Lease, session: Session, model: str) -> list[Turn]:
         """Tell that it begins or goes on, and fold what was recorded before."""
         record, turns = lease.record, []
-        steps = await self._storage.steps(record.id) if lease.attempt > 1 else []
+        steps = await self._storage.steps(record.id) if lease.attempt > 1 or record.forked_from else []
         if steps:
             turns = fold(session.history, steps, await self._storage.words(record.id), ended=False)
         if lease.attempt > 1:
@@ -266,13 +297,14 @@ class AgentRuntime:
 
 
 def _as_child(task: Task, parent: Task, workspace: str) -> Task:
-    """A task as a run may submit it: where that run is served, and with no more consent, time and money than it has."""
+    """A task as a run may submit it: where that run is served, with no more rights, time and money than it has."""
     order: tuple[Consent, ...] = ("deny", "ask", "workspace")
     return msgspec.structs.replace(
         task,
         workspace=task.workspace or workspace,
         queue=parent.queue,
         consent=min(task.consent, parent.consent, key=order.index),
+        tools=within(task.tools, parent.tools),
         deadline=_lesser(task.deadline, parent.deadline),
         budget_micro_usd=_lesser(task.budget_micro_usd, parent.budget_micro_usd),
     )
@@ -294,9 +326,10 @@ async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, An
         Parked: There is none yet.
     """
     signals = await storage.signals(task)
-    if key in signals:
-        return signals[key]
     kind, _, name = key.partition(":")
+    for topic in (key, name if kind == "signal" else key):  # `signal:x` is told under `x`
+        if topic in signals:
+            return signals[topic]
     raise Parked(Wait(kind if name else "signal", name or key))
 
 
@@ -304,9 +337,11 @@ async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
     waits = tuple(f"{wait.kind}:{wait.key}" for wait in parked.waits)
     times = [lease.record.task.deadline, *(wait.until for wait in parked.waits)]
     until = min((time for time in times if time is not None), default=None)
-    reason = parked.waits[0].kind
+    reason = parked.waits[0].kind if parked.waits else "paused"
     park = Park(reason=reason, waits=waits, until=until)
+    failpoint("run.parking")
     await lease.commit(*_pending(run), park, event=TaskWaiting(reason=reason, waits=waits))
+    failpoint("run.parked")
 
 
 async def _settle(lease: Lease, run: Run | None, reason: str) -> None:
@@ -320,6 +355,18 @@ async def _settle(lease: Lease, run: Run | None, reason: str) -> None:
 
 def _pending(run: Run | None) -> list[Change]:
     return run.take_pending() if run is not None else []
+
+
+async def _give_up(lease: Lease, run: Run | None, error: AutoHandsError) -> None:
+    """End the task, or let it wait: a passing fault passes, and nobody waits for this answer here and now."""
+    task, text = lease.record.task, error.text if error.hint is None else f"{error.text} ({error.hint})"
+    if isinstance(error, RetryableError) and not task.attended and not task.in_own_queue:
+        failpoint("run.backing_off")
+        with contextlib.suppress(Fenced):
+            await lease.commit(*_pending(run), BackOff(error=text, delay_seconds=error.retry_after_seconds))
+        return
+    reason = _REASONS.get(error.kind, "failed") if isinstance(error, ProviderError) else "failed"
+    await _fail(lease, run, reason, text)
 
 
 async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> None:

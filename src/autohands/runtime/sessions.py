@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from operator import attrgetter
 from typing import Any
 
-from autohands.protocols.storage import SessionRecord, Storage
+from autohands.protocols.errors import NotFound
+from autohands.protocols.records import SessionRecord
+from autohands.protocols.storage import Storage
 from autohands.protocols.task import END_STATES, TaskRecord
 from autohands.runtime.history import History, fold
 
+logger = logging.getLogger(__name__)
+
 LIVE_SESSIONS = 256
+MOST_FORKS = 100
 ALL = 1_000_000
 
 
@@ -34,7 +40,7 @@ class SessionManager:
         self._live: OrderedDict[str, Session] = OrderedDict()
 
     async def open(self, task: TaskRecord) -> Session:
-        """The task's session, with the history of all its ended tasks but this one.
+        """The task's session, with the history of all its ended tasks but this one; a fork's begins with its origin's.
 
         Raises:
             NotFound: There is none, or it belongs to somebody else.
@@ -45,20 +51,39 @@ class SessionManager:
         self._live[task.session] = live
         if len(self._live) > LIVE_SESSIONS:
             self._live.popitem(last=False)
-        if sum(history.tasks.values()) + task.attempt != record.attempts:  # others had a part in it
-            history = await self._fold(task)
+        others = sum(history.tasks.values()) + task.attempt != record.attempts
+        if others or history.origin != record.forked_from:  # they had a part in it, which is not in memory
+            history = await self._fold(record, task)
         return Session(record, history, live.data)
 
-    async def _fold(self, task: TaskRecord) -> History:
-        """The history as it is recorded, in the order in which its tasks ended."""
-        history = History()
-        records = await self._storage.tasks(session=task.session, states=END_STATES, limit=ALL)
-        for record in sorted(records, key=attrgetter("ended", "seq")):
-            if record.id != task.id:
-                steps, words = await self._storage.steps(record.id), await self._storage.words(record.id)
-                fold(history, steps, words, ended=True)
-                history.tasks[record.id] = record.attempt
+    async def _fold(self, session: SessionRecord, task: TaskRecord) -> History:
+        """The history as it is recorded: of the sessions that this one goes on from, the first one first; then its
+        own."""
+        history, origins, before = History(), list[tuple[str, int | None]](), session
+        while before.forked_from is not None and len(origins) <= MOST_FORKS:
+            origins.append((before.forked_from, before.forked_before))
+            try:
+                before = await self._storage.session(before.forked_from, task.task.principal)
+            except NotFound:
+                logger.warning("session %s goes on from %s, which is gone", before.id, before.forked_from)
+                break
+        for origin, until in reversed(origins):
+            await self._add(history, await self._ended(origin, until))
+        own = [record for record in await self._ended(session.id) if record.id != task.id]
+        await self._add(history, own)
+        history.tasks = {record.id: record.attempt for record in own}
+        history.origin = session.forked_from
         return history
+
+    async def _ended(self, session: str, until: int | None = None) -> list[TaskRecord]:
+        """A session's ended tasks (those accepted before number `until`), in the order in which they ended."""
+        records = await self._storage.tasks(session=session, states=END_STATES, limit=ALL)
+        return sorted((each for each in records if until is None or each.seq < until), key=attrgetter("ended", "seq"))
+
+    async def _add(self, history: History, records: list[TaskRecord]) -> None:
+        for record in records:
+            steps, words = await self._storage.steps(record.id), await self._storage.words(record.id)
+            fold(history, steps, words, ended=True)
 
     def close(self, session: Session, task: TaskRecord) -> None:
         """The task ended as it should: what it added to the history stays."""

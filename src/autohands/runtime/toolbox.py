@@ -106,6 +106,24 @@ class Toolbox:
         return verdict
 
 
+def narrowed(tools: Mapping[str, Tool], patterns: Sequence[str] | None) -> dict[str, Tool]:
+    """Those tools that a task may use; None is all."""
+    allowed = ("*",) if patterns is None else patterns
+    return {name: tool for name, tool in tools.items() if any(fnmatchcase(name, pattern) for pattern in allowed)}
+
+
+def within(patterns: tuple[str, ...] | None, wider: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Those patterns that surely name nothing that `wider` does not: a child's tools are among its parent's."""
+    if patterns is None or wider is None:
+        return wider if patterns is None else patterns
+    plain = [each for each in wider if not set(each) & set("?[")]
+    return tuple(
+        each
+        for each in patterns
+        if each in wider or ("[" not in each and any(fnmatchcase(each, pattern) for pattern in plain))
+    )
+
+
 def _effect_of(tool: Tool, arguments: Arguments) -> Effect:
     try:
         return tool.effect(arguments)

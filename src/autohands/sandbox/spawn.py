@@ -20,6 +20,7 @@ import msgspec
 
 from autohands.protocols.errors import TooBusy, ToolError
 from autohands.protocols.process import Command, Limits, Process
+from autohands.sdk.failpoint import failpoint
 
 from .environment import clean_environment
 from .line import Order
@@ -99,11 +100,13 @@ class Spawner:
         order = self._order(command)
         for _ in range(ATTEMPTS):
             try:
+                failpoint("spawn.starting")
                 process = await self._start(command, order)
             except NoSupervisor:
                 continue
             except OSError as error:
                 raise TooBusy(f"cannot run {command.argv[0]!r}: {error.strerror}") from error
+            failpoint("spawn.started")
             self._running = {process, *(other for other in self._running if other.status is None)}
             return process
         raise TooBusy(f"cannot run {command.argv[0]!r}: no more processes can be had")

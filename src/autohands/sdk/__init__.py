@@ -5,6 +5,7 @@ from autohands.protocols.context import ToolContext
 from autohands.protocols.errors import ConfigError, NotFound, ProviderError, RetryableError, ToolError
 from autohands.protocols.extension import Host
 from autohands.protocols.guard import Allow, Ask, Deny
+from autohands.protocols.loop import Middleware, Observer, Phase, Source
 from autohands.protocols.messages import BlobRef
 from autohands.protocols.process import Command
 from autohands.protocols.provider import LLMProvider
@@ -25,9 +26,13 @@ __all__ = [
     "Extension",
     "Host",
     "LLMProvider",
+    "Middleware",
     "NotFound",
+    "Observer",
+    "Phase",
     "ProviderError",
     "RetryableError",
+    "Source",
     "Task",
     "ToolContext",
     "ToolError",

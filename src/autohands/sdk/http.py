@@ -7,7 +7,7 @@ import io
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -81,13 +81,22 @@ def _socket(address: tuple[Any, ...]) -> socket.socket:
     return made
 
 
+class Parser(Protocol):
+    """What cuts a stream into its events."""
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """The events that `chunk` completes."""
+        ...
+
+
 class Endpoint(Struct, frozen=True):
-    """Where a request goes, with which headers, and how long its answer may take."""
+    """Where a request goes, with which headers, how long its answer may take, and what cuts it into events."""
 
     service: Service
     url: str
     headers: Mapping[str, str]
     deadlines: Deadlines = Deadlines()
+    parser: Callable[[], Parser] = EventParser
 
 
 class Answer:
@@ -96,7 +105,7 @@ class Answer:
     def __init__(self, response: ClientResponse, endpoint: Endpoint, started: float) -> None:
         self._response = response
         self._service = endpoint.service
-        self._parser = EventParser()
+        self._parser = endpoint.parser()
         # Not a method of this answer: that would be a cycle, and keep all of it until the next collection.
         self._timer = ProgressTimer(endpoint.deadlines, started, partial(_break, response.content, endpoint.service))
 
@@ -198,24 +207,30 @@ async def _read(response: ClientResponse, most_bytes: int) -> bytes:
     return body[:most_bytes]
 
 
-async def get_json(http: HttpFactory, endpoint: Endpoint) -> Any:
-    """The decoded JSON that a GET gives, at most 5 MB.
+async def get_json(http: HttpFactory, endpoint: Endpoint, body: bytes | None = None) -> Any:
+    """The decoded JSON that a GET gives, or with a `body` a POST, at most 5 MB.
 
     Raises:
         RetryableError, ProviderError: As `post`.
     """
     try:
         async with asyncio.timeout(LISTING_SECONDS):
-            response = await http().get(endpoint.url, headers=endpoint.headers, allow_redirects=False)
+            response = await http().request(
+                "GET" if body is None else "POST",
+                endpoint.url,
+                data=body,
+                headers=endpoint.headers,
+                allow_redirects=False,
+            )
     except _broken() as error:
         raise from_exception(endpoint.service, error) from error
     if response.status != 200:
         raise await _refusal(response, endpoint.service)
-    body = await _read(response, LISTING_BYTES)
+    found = await _read(response, LISTING_BYTES)
     try:
-        return msgspec.json.decode(body)
+        return msgspec.json.decode(found)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        code, message = read_error(body)
+        code, message = read_error(found)
         said = f"{endpoint.service.name}: no JSON ({code or message})"
         raise ProviderError(said, kind="broken", hint=f"check base_url, now {endpoint.service.base_url}") from error
 
@@ -225,6 +240,31 @@ async def get_ids(http: HttpFactory, endpoint: Endpoint) -> list[str]:
     found = await get_json(http, endpoint)
     rows = found.get("data") if isinstance(found, dict) else found
     return sorted(row["id"] for row in rows or () if isinstance(row, dict) and isinstance(row.get("id"), str))
+
+
+def ask_now(url: str, headers: Mapping[str, str], seconds: float) -> Any:
+    """The decoded JSON that a GET gives; None where there is none.
+
+    It blocks, at every step of the exchange for `seconds` at most: only for a server nearby, to see whether it is
+    there, where nothing can be awaited.
+    """
+    from http.client import HTTPConnection, HTTPException, HTTPSConnection
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    try:
+        connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+    except (ValueError, HTTPException):
+        return None
+    try:
+        connection.request("GET", parts.path or "/", headers=dict(headers))
+        response = connection.getresponse()
+        return msgspec.json.decode(response.read(LISTING_BYTES)) if response.status == 200 else None
+    except (OSError, HTTPException, ValueError, msgspec.DecodeError, RecursionError):
+        return None
+    finally:
+        connection.close()
 
 
 def _broken() -> tuple[type[Exception], ...]:

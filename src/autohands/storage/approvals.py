@@ -5,9 +5,11 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final, Literal, TypeAlias
 
+from autohands.protocols.changes import AskApproval, Decide
 from autohands.protocols.errors import Conflict, NotFound
 from autohands.protocols.events import ApprovalDecided
-from autohands.protocols.storage import ApprovalRecord, AskApproval, Decide
+from autohands.protocols.records import ApprovalRecord
+from autohands.sdk.failpoint import failpoint
 from autohands.storage import events, tasks, waits
 from autohands.storage.transaction import TaskKey, Transaction
 
@@ -71,6 +73,7 @@ def ask(tx: Transaction, change: AskApproval, task: TaskKey) -> ApprovalRecord:
             asked.expires,
         ),
     )
+    failpoint("approvals.asked")
     return get(tx.connection, asked.id)
 
 
@@ -89,7 +92,9 @@ def decide(tx: Transaction, change: Decide) -> ApprovalRecord:
     if record.expires is not None and record.expires <= tx.now:
         raise Conflict(f"approval {record.id} has expired", hint="nobody answered in time, which is a denial")
     task = tasks.key_of(tx.connection, record.task)
+    failpoint("approvals.deciding")
     _close(tx, task, record.id, change.decision, change.by)
+    failpoint("approvals.decided")
     if f"approval:{record.id}" in waits.waits_of(tx, task.seq) and not _open(tx, task.seq):
         waits.wake(tx, task.seq)
     return get(tx.connection, record.id)

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from autohands.protocols.changes import BackOff, Change, Finish, Park
 from autohands.protocols.errors import Fenced
-from autohands.protocols.storage import Change, Finish, Park, Step
+from autohands.protocols.records import Step
+from autohands.sdk.failpoint import failpoint
 from autohands.storage import events, steps
 from autohands.storage.changes import apply_leased
 from autohands.storage.claims import Claimed
@@ -49,10 +51,10 @@ class Batch:
 
     @property
     def ended(self) -> bool:
-        """Whether one of its changes ended or parked the task."""
+        """Whether one of its changes ended or parked the task, or put it off."""
         results: list[Any] = self.work.result if self.work and self.work.error is None else []
         return any(
-            isinstance(change, Park) or (isinstance(change, Finish) and result)
+            isinstance(change, Park | BackOff) or (isinstance(change, Finish) and result)
             for change, result in zip(self.changes, results, strict=False)
         )
 
@@ -73,6 +75,7 @@ class Batch:
         row = tx.connection.execute(_FENCE, (task.seq,)).fetchone()
         if row is None or row[0] != self.claimed.token or row[1] != "running":
             raise Fenced(f"task {task.id} runs elsewhere, or has ended")
+        failpoint("batch.fenced")
         entries, noted = self.unrecorded()
         if self.event is not None:
             entries = [*entries, self.event]
@@ -80,6 +83,7 @@ class Batch:
             self._write_events(tx, entries, row[2] or 0)
         if noted:
             tx.connection.executemany(steps.INSERT, [steps.row_of(task.seq, step) for step in noted])
+        failpoint("batch.written")
         return [apply_leased(tx, change, task) for change in self.changes]
 
     def _write_events(self, tx: Transaction, entries: Sequence[Entry], last: int) -> None:

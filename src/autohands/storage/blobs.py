@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from autohands.protocols.errors import NotFound, StorageUnavailable
 from autohands.protocols.messages import BlobRef
+from autohands.sdk.failpoint import failpoint
 from autohands.storage.database import Database
 from autohands.storage.files import private_directory, sync_directory, write_whole
 from autohands.storage.transaction import Transaction
@@ -31,11 +34,14 @@ class Blobs:
             StorageUnavailable: The disk refuses.
         """
         digest = await asyncio.to_thread(self._keep, data)
+        failpoint("blobs.kept")
         ref = BlobRef(digest, mime, len(data))
 
         def row(tx: Transaction) -> None:
+            self._keep(data, digest)  # retention may have deleted it meanwhile
             tx.connection.execute(
-                "INSERT INTO blob(sha256, mime, size, created) VALUES(?, ?, ?, ?) ON CONFLICT(sha256) DO NOTHING",
+                "INSERT INTO blob(sha256, mime, size, created) VALUES(?, ?, ?, ?)"
+                " ON CONFLICT(sha256) DO UPDATE SET created = excluded.created",
                 (ref.sha256, ref.mime, ref.size, tx.now),
             )
 
@@ -58,8 +64,19 @@ class Blobs:
     def _path(self, digest: str) -> Path:
         return self._folder / digest[:2] / digest
 
-    def _keep(self, data: bytes) -> str:
-        digest = hashlib.sha256(data).hexdigest()
+    def discard(self, tx: Transaction, digests: Sequence[str], before: int) -> int:
+        """Delete those of some blobs that were last stored before a time (UTC ms); how many."""
+        gone = 0
+        for digest in digests:
+            found = tx.connection.execute("DELETE FROM blob WHERE sha256 = ? AND created < ?", (digest, before))
+            if found.rowcount:
+                gone += 1
+                with contextlib.suppress(OSError):  # one that is left behind takes room, and does no harm
+                    self._path(digest).unlink(missing_ok=True)
+        return gone
+
+    def _keep(self, data: bytes, digest: str = "") -> str:
+        digest = digest or hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         try:
             if not (path.exists() and path.stat().st_size == len(data)):

@@ -5,14 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from autohands.protocols import storage as protocol
+from autohands.protocols import changes as protocol
+from autohands.protocols import outbox as outgoing
+from autohands.protocols import queues as queuing
+from autohands.protocols import schedule as timed
+from autohands.protocols import topics as told
 from autohands.protocols.errors import BadRequest
-from autohands.storage import approvals, claims, endings, ledger, parking, sessions, signals, steps, tasks
+from autohands.storage import (
+    approvals,
+    claims,
+    decisions,
+    endings,
+    forks,
+    ledger,
+    outbox,
+    parking,
+    queues,
+    resting,
+    schedules,
+    sessions,
+    signals,
+    steps,
+    tasks,
+    topics,
+)
 from autohands.storage.transaction import TaskKey, Transaction
 
 Free: TypeAlias = Callable[[Transaction, Any], Any]
 Leased: TypeAlias = Callable[[Transaction, Any, TaskKey], Any]
-Applicable: TypeAlias = protocol.Change | tasks.Placed
+Applicable: TypeAlias = protocol.Change | tasks.Placed | schedules.PlacedSchedule
 
 _FREE: Final[Mapping[type, Free]] = {
     protocol.Enqueue: tasks.enqueue,
@@ -22,8 +43,27 @@ _FREE: Final[Mapping[type, Free]] = {
     protocol.Decide: approvals.decide,
     protocol.Signal: signals.signal,
     protocol.Redo: claims.redo,
+    protocol.Pause: resting.pause,
+    protocol.DecideStep: decisions.decide,
+    protocol.Fork: forks.fork,
     protocol.RenameSession: sessions.rename,
     protocol.ForgetSession: sessions.forget,
+    timed.SaveSchedule: schedules.save,
+    schedules.PlacedSchedule: schedules.save,
+    timed.RemoveSchedule: schedules.remove,
+    timed.PauseSchedule: schedules.pause,
+    timed.ResumeSchedule: schedules.resume,
+    timed.Fire: schedules.fire,
+    outgoing.Send: outbox.send,
+    outgoing.TakeMessages: outbox.take,
+    outgoing.StrandMessages: outbox.strand,
+    outgoing.SettleMessage: outbox.settle,
+    outgoing.DecideMessage: outbox.decide,
+    told.Publish: topics.publish,
+    told.Subscribe: topics.subscribe,
+    told.Unsubscribe: topics.unsubscribe,
+    told.Consume: topics.consume,
+    queuing.LimitQueues: queues.limit,
 }
 _LEASED: Final[Mapping[type, Leased]] = {
     protocol.FixSystem: sessions.fix_system,
@@ -33,6 +73,7 @@ _LEASED: Final[Mapping[type, Leased]] = {
     protocol.Reserve: ledger.reserve,
     protocol.Settle: ledger.settle,
     protocol.Park: parking.park,
+    protocol.BackOff: resting.back_off,
     protocol.Finish: endings.finish,
 }
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
 
+from autohands.protocols.changes import Redo
 from autohands.protocols.errors import Conflict
 from autohands.protocols.events import TaskQueued
-from autohands.protocols.storage import Finish, Redo
+from autohands.protocols.storage import Serve
 from autohands.protocols.task import TaskRecord
-from autohands.storage import endings, events, executors, parking, signals, tasks
+from autohands.sdk.failpoint import failpoint
+from autohands.storage import deadlines, endings, events, executors, parking, queues, resting, signals, tasks, waits
 from autohands.storage.executors import Identity
 from autohands.storage.parking import FAMILY
 from autohands.storage.transaction import TaskKey, Transaction
@@ -55,38 +59,62 @@ class Who(Struct, frozen=True):
 class Scope(Struct, frozen=True):
     """What an executor serves: queues, or (whatever their queue) one task and what belongs to it."""
 
-    queues: tuple[str, ...]
+    queues: Serve
     root: str | None = None
 
 
+class Wanted(Struct, frozen=True):
+    """What others want of a task that runs here."""
+
+    task: str
+    control: str | None
+    spoken: bool
+
+
+class Chosen(Struct):
+    """The ready tasks that may start. `held` says that a limit of a queue keeps others back, until `opens_at` if that
+    is known (UTC ms)."""
+
+    tasks: list[int]
+    held: bool = False
+    opens_at: int | None = None
+
+
 class Sweep(Struct):
-    """What one look at the tables brought. `next_at` is when to look again at the latest, in UTC ms."""
+    """What one look at the tables brought. `next_at` is when to look again at the latest, in UTC ms.
+
+    `wanted` has all that run here, where that was asked for. `held` says that a limit keeps ready tasks back.
+    """
 
     claimed: list[Claimed]
-    cancelled: list[str]
-    spoken: list[str]
+    wanted: list[Wanted] | None
     next_at: int | None
+    held: bool
     root_ended: bool
 
 
 def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) -> Sweep:
-    """Wake what is due, take over what was abandoned, claim at most `free` tasks.
+    """End what is late, wake what is due, take over what was abandoned, claim at most `free` tasks.
 
     With `foreign`, also read what other processes want of those that run here.
     """
+    failpoint("claims.sweeping")
     family = _family(tx, scope.root)
+    deadline = deadlines.end_late(tx, family)
     parking.wake_due(tx, family)
     watch = _take_over(tx, who, family)
-    candidates = _candidates(tx, scope, family, free)
-    if candidates:
+    chosen = _choose(tx, scope, family, free)
+    if chosen.tasks:
         executors.enlist(tx, who.id, who.process)
-    claimed = [_claim(tx, who, seq) for seq in candidates]
-    times = [time for time in (parking.next_due(tx, family), watch) if time is not None]
+    claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
+    times = (parking.next_due(tx, family), deadline, watch, chosen.opens_at)
+    if claimed:
+        failpoint("claims.claimed")
     return Sweep(
         claimed=claimed,
-        cancelled=_ours(tx, who, "control = 'cancel'") if foreign else [],
-        spoken=_ours(tx, who, signals.UNREAD) if foreign else [],
-        next_at=min(times, default=None),
+        wanted=_wanted(tx, who) if foreign else None,
+        next_at=min((time for time in times if time is not None), default=None),
+        held=chosen.held,
         root_ended=scope.root is not None and _has_ended(tx, scope.root),
     )
 
@@ -102,19 +130,40 @@ def _has_ended(tx: Transaction, task: str) -> bool:
     return row is None or row[0] is not None
 
 
-def _candidates(tx: Transaction, scope: Scope, family: str | None, most: int) -> list[int]:
-    """The ready tasks that come first: smallest rank, then first accepted."""
+def _choose(tx: Transaction, scope: Scope, family: str | None, most: int) -> Chosen:
+    """The ready tasks that come first: smallest rank, then first accepted, as far as their queues let them start."""
+    chosen, found, counted = Chosen([]), list[tuple[int, int, str]](), set[str]()
     if most <= 0:
-        return []
-    found: list[tuple[int, int]] = []
-    for queue in scope.queues if family is None else (None,):
-        found += tx.connection.execute(
-            "SELECT rank, seq FROM task WHERE status = 'ready'"
-            + (" AND queue = :queue" if family is None else f" AND {FAMILY}")
-            + " ORDER BY rank, seq LIMIT :most",
-            {"queue": queue, "family": family, "most": most},
-        )
-    return [seq for _, seq in sorted(found)[:most]]
+        return chosen
+    for queue in _queues(tx, scope, family):
+        room = queues.room(tx, queue, most)
+        if room.counted:
+            counted.add(queue)
+        ready = tx.connection.execute(
+            f"SELECT rank, seq, queue FROM task WHERE status = 'ready' AND queue = :queue AND {FAMILY}"
+            " ORDER BY rank, seq LIMIT :most",
+            {"queue": queue, "family": family, "most": room.tasks + 1},
+        ).fetchall()
+        found += ready[: room.tasks]
+        if len(ready) > room.tasks and room.tasks < most:
+            chosen.held = True
+            times = [time for time in (chosen.opens_at, room.opens_at) if time is not None]
+            chosen.opens_at = min(times, default=None)
+    first = sorted(found)[:most]
+    for queue, count in Counter(queue for *_, queue in first if queue in counted).items():
+        queues.start(tx, queue, count)
+    chosen.tasks = [seq for _, seq, _ in first]
+    return chosen
+
+
+def _queues(tx: Transaction, scope: Scope, family: str | None) -> Iterable[str]:
+    """The queues that are served."""
+    if family is None:
+        return dict.fromkeys(scope.queues())
+    rows = tx.connection.execute(
+        f"SELECT DISTINCT queue FROM task WHERE status = 'ready' AND {FAMILY}", {"family": family}
+    ).fetchall()
+    return [queue for (queue,) in rows]
 
 
 def _claim(tx: Transaction, who: Who, seq: int) -> Claimed:
@@ -133,11 +182,11 @@ def _claim(tx: Transaction, who: Who, seq: int) -> Claimed:
     return Claimed(record, key, token, last_seq or 0, signals.unread(tx, seq))
 
 
-def _ours(tx: Transaction, who: Who, condition: str) -> list[str]:
+def _wanted(tx: Transaction, who: Who) -> list[Wanted]:
     rows = tx.connection.execute(
-        f"SELECT id FROM task WHERE lease_owner = ? AND status = 'running' AND {condition}", (who.id,)
+        f"SELECT id, control, {signals.UNREAD} FROM task WHERE lease_owner = ? AND status = 'running'", (who.id,)
     )
-    return [str(task) for (task,) in rows]
+    return [Wanted(task, control, bool(spoken)) for task, control, spoken in rows]
 
 
 def _take_over(tx: Transaction, who: Who, family: str | None) -> int | None:
@@ -165,26 +214,14 @@ def _abandoned(tx: Transaction, executor: str, family: str | None) -> list[TaskK
 
 
 def abandon(tx: Transaction, task: TaskKey) -> None:
-    """A running task whose executor is gone → ready, and whoever ran it is fenced off. Too often → dead."""
-    control, crashes, most = tx.connection.execute(
-        "UPDATE task SET crashes = crashes + 1, lease_token = lease_token + 1 WHERE seq = ?"
-        " RETURNING control, crashes, max_attempts",
+    """A running task whose executor is gone → ready, from the second time on after a while; whoever ran it is fenced
+    off. Too often → dead."""
+    (crashes,) = tx.connection.execute(
+        "UPDATE task SET crashes = crashes + 1, lease_token = lease_token + 1 WHERE seq = ? RETURNING crashes",
         (task.seq,),
     ).fetchone()
-    if control == "cancel":
-        endings.end(tx, endings.CANCELLED, task)
-    elif crashes >= most:
-        error = f"the program died {crashes} times while it ran this task"
-        endings.end(tx, Finish(state="dead", reason="attempts", error=error), task)
-    else:
-        _release(tx, task.seq)
-
-
-def _release(tx: Transaction, task: int) -> None:
-    tx.connection.execute(
-        "UPDATE task SET status = 'ready', lease_owner = NULL, updated = ? WHERE seq = ?", (tx.now, task)
-    )
-    tx.ready = True
+    resting.put_off(tx, task, f"the program died while it ran this task; {crashes} attempts came to nothing", free=1)
+    failpoint("claims.abandoned")
 
 
 def resign(tx: Transaction, executor: str) -> None:
@@ -196,7 +233,7 @@ def resign(tx: Transaction, executor: str) -> None:
         if control == "cancel":
             endings.end(tx, endings.CANCELLED, key)
         else:
-            _release(tx, key.seq)
+            resting.put_back(tx, key)
     executors.dismiss(tx, executor)
 
 
@@ -207,41 +244,51 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
         NotFound: There is no such task. Conflict: It is done or cancelled, or a living executor runs it.
     """
     key = tasks.key_of(tx.connection, change.task)
-    status, owner = tx.connection.execute("SELECT status, lease_owner FROM task WHERE seq = ?", (key.seq,)).fetchone()
+    status, owner, reason = tx.connection.execute(
+        "SELECT status, lease_owner, reason FROM task WHERE seq = ?", (key.seq,)
+    ).fetchone()
     if status in ("done", "cancelled"):
         raise Conflict(f"task {key.id} is {status}", hint=f'say more with `autohands run --session {key.session} "…"`')
-    if status == "running":
+    if status in ("failed", "dead"):
+        _revive(tx, key)
+    elif status == "running":
         _free(tx, key, owner)
-    elif status in ("failed", "dead", "paused"):
-        _revive(tx, key, ended=status != "paused")
-    elif status == "waiting":
+    elif status == "waiting" and reason == resting.BACKOFF:
+        waits.wake(tx, key.seq)
+    else:
+        resting.resume(tx, key)
         parking.wake_if_due(tx, key)
     tasks.requeue(tx, key, change.queue, change.consent)
     for row in tx.connection.execute(_DESCENDANTS, {"root": key.id}).fetchall():
         tasks.requeue(tx, TaskKey(*row), change.queue, None)  # it waits for them: they go where it goes
+    failpoint("claims.redone")
     tx.ready = True
     return tasks.get(tx.connection, key.id)
 
 
-def _revive(tx: Transaction, task: TaskKey, *, ended: bool) -> None:
+def _revive(tx: Transaction, task: TaskKey) -> None:
     tx.connection.execute(
         "UPDATE task SET status = ?, reason = NULL, control = NULL, text = NULL, error = NULL, crashes = 0,"
         " ended = NULL, updated = ? WHERE seq = ?",
-        (tasks.place_in_line(tx, task.session) if ended else "ready", tx.now, task.seq),
+        (tasks.place_in_line(tx, task.session), tx.now, task.seq),
     )
-    if ended:  # it follows `run.finished`, and says to readers that more is to come
-        events.append(tx, task, TaskQueued(source="redo"))
+    # It follows `run.finished`, and says to readers that more is to come.
+    events.append(tx, task, TaskQueued(source="redo"))
 
 
 def _free(tx: Transaction, task: TaskKey, owner: str) -> None:
-    """Take a task from an executor that is dead or late."""
-    row = tx.connection.execute(
-        "SELECT host, boot, pid, born, lease_until FROM executor WHERE id = ?", (owner,)
+    """Take a task from an executor that is dead or late; from a living one, take back that it is to rest."""
+    control, *found = tx.connection.execute(
+        "SELECT control, host, boot, pid, born, lease_until FROM task LEFT JOIN executor ON executor.id = ?"
+        " WHERE seq = ?",
+        (owner, task.seq),
     ).fetchone()
-    if row is not None:
-        *process, lease_until = row
-        if lease_until > tx.now and not executors.is_gone(Identity(*process), executors.this_process()):
-            hint = f"wait for it, or `autohands task cancel {task.id}`"
-            raise Conflict(f"task {task.id} is running, in process {process[2]}", hint=hint)
+    *process, lease_until = found
+    if lease_until and lease_until > tx.now and not executors.is_gone(Identity(*process), executors.this_process()):
+        if control == "pause":
+            resting.resume(tx, task)
+            return
+        hint = f"wait for it, or `autohands task cancel {task.id}`"
+        raise Conflict(f"task {task.id} is running, in process {process[2]}", hint=hint)
     tx.connection.execute("UPDATE task SET lease_token = lease_token + 1, control = NULL WHERE seq = ?", (task.seq,))
-    _release(tx, task.seq)
+    resting.put_back(tx, task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 import threading
 import time
@@ -13,18 +14,37 @@ from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 from autohands.protocols.errors import AutoHandsError, StorageUnavailable
+from autohands.protocols.upkeep import Loss
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
-from autohands.storage.connection import connect, is_fatal, needs_reopening, unavailable
-from autohands.storage.files import private_directory, private_file
-from autohands.storage.migrations import migrate
+from autohands.storage import mark as marks
+from autohands.storage.connection import (
+    LOG_BYTES,
+    connect,
+    is_damage,
+    is_fatal,
+    is_full,
+    is_writable,
+    log_bytes,
+    needs_reopening,
+    shorten_log,
+    unavailable,
+)
+from autohands.storage.damage import RESERVE, open_whole
+from autohands.storage.files import private_directory
+from autohands.storage.mark import MARK, Mark
+from autohands.storage.migrations import check_readable
+from autohands.storage.neighbours import Neighbours
+from autohands.storage.reserve import Reserve, must_be_recorded
 from autohands.storage.transaction import Transaction, Unit
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 MOST_UNITS: Final = 512
 LOOK_SECONDS: Final = 0.15
-FRESH_NS: Final = 1_000_000_000
 RENEW_SECONDS: Final = 10.0
+LOG_HELD_SECONDS: Final = 1.0
 
 
 class Work:
@@ -46,7 +66,8 @@ class Database:
     Each unit stands or falls by itself; a group shares one transaction and one sync to disk. A unit may be run twice:
     where one of its group fails, all are rolled back and run again. `committed` is called on
     the event loop for each committed unit, before its `landed`. `changed` is called there when another process has
-    committed something, as long as anybody `watching` wants to know.
+    committed something, as long as anybody `watching` wants to know. A file that cannot be written is only looked at:
+    every unit is refused until it can be. `loss` says what it has cost if the file was found damaged at the start.
     """
 
     def __init__(self, path: Path, committed: Callable[[Transaction], None], changed: Callable[[], None]) -> None:
@@ -61,12 +82,19 @@ class Database:
         self._closed = False
         self._connection: sqlite3.Connection | None = None
         self._watchers = 0
-        self._version = 0
-        self._wal = path.with_name(f"{path.name}-wal")
-        self._touched = (0, 0)
+        self._neighbours = Neighbours(path)
         self._looked = 0.0
         self._renewed = 0.0
         self._renewal: Unit[object] | None = None
+        self._mark = Mark(path.with_name(MARK))
+        self._reserve = Reserve(path.with_name(RESERVE))
+        self._identity = ""
+        self._log_held_until = 0.0
+        self._ill: str | None = None
+        self.gate = threading.Event()  # readers begin while it is set
+        self.gate.set()
+        self.read_only = False
+        self.loss: Loss | None = None
 
     # --- on the event loop ---------------------------------------------------------------------------------------
 
@@ -121,6 +149,10 @@ class Database:
         self._renewal = unit
         self._nudge()
 
+    def suspect(self) -> None:
+        """Damage was met: the next start checks the whole file."""
+        self._mark.suspect()
+
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
         """While entered, what other processes commit is noticed within 150 ms."""
@@ -138,6 +170,7 @@ class Database:
             self._inbox.put(Work(_nothing, _ignore))
 
     def _land(self, works: list[Work]) -> None:
+        failpoint("database.landing")
         for work in works:
             if work.error is None and work.tx is not None:
                 self._committed(work.tx)
@@ -155,23 +188,31 @@ class Database:
         except AutoHandsError as error:
             self._call(_fail, self._opened, error)
         except (sqlite3.Error, OSError) as error:
-            self._call(_fail, self._opened, _unopened(error, self.path))
+            self._call(_fail, self._opened, unavailable(error, self.path))
         finally:
             if self._connection is not None:
                 self._connection.close()
+            self._mark.close()
+            self._call(_fail, self._opened, StorageUnavailable(f"{self.path}: the writer has ended"))
             self._call(_succeed, self._ended)
 
     def _begin(self) -> None:
         private_directory(self.path.parent)
-        private_file(self.path)
-        self._connection = connect(self.path)
-        migrate(self._connection, self.path)
-        self._version = self._data_version(self._connection)
+        self.read_only = not is_writable(self.path)
+        if self.read_only:
+            check_readable(self.path)
+            return
+        self._mark.open()
+        found = open_whole(self.path, self._mark)
+        self._connection, self._identity, self.loss = found.connection, found.height.identity, found.loss
+        self._reserve.make()
+        self._neighbours.begin(self._connection)
 
     def _serve(self) -> bool:
         works, going_on = self._next()
         if works:
             self._commit(works)
+            self._keep_log_short()
         now = time.monotonic()
         if self._watchers and now - self._looked >= LOOK_SECONDS:
             self._looked = now
@@ -205,71 +246,113 @@ class Database:
         return max(min(waits), 0.0) if waits else None
 
     def _commit(self, works: list[Work]) -> None:
+        """Commit a group. Where there is no room, only what must be recorded gets what was set aside for it."""
+        wanted = works
+        if self._reserve.given_up and not self._reserve.is_regained():
+            wanted = self._refuse_ordinary(works)
+        if not self._succeeds(wanted) and self._reserve.given_up:
+            self._succeeds([work for work in wanted if must_be_recorded(work.unit)])
+        self._call(self._land, works)
+
+    def _refuse_ordinary(self, works: list[Work]) -> list[Work]:
+        refusal = StorageUnavailable(f"{self.path}: the disk is full", hint="free some space")
+        for work in works:
+            if not must_be_recorded(work.unit):
+                work.error = refusal
+        return [work for work in works if work.error is None]
+
+    def _succeeds(self, works: list[Work]) -> bool:
+        """Commit these units or refuse them."""
+        if not works:
+            return True
         try:
             self._transact(self._connected(), works)
         except sqlite3.Error as error:
             self._refuse(works, error)
-        self._call(self._land, works)
+            return False
+        except (AutoHandsError, OSError) as error:  # it cannot be opened again
+            for work in works:
+                work.error = unavailable(error, self.path) if isinstance(error, OSError) else error
+            return False
+        if self._ill is not None and not self._reserve.given_up:
+            self._ill = None
+            logger.warning("%s can be written again", self.path)
+        return True
 
     def _transact(self, connection: sqlite3.Connection, works: list[Work]) -> None:
         """Commit a group. Savepoints cost more than they save: they are set only where a unit has failed."""
         connection.execute("BEGIN IMMEDIATE")
-        now = now_ms()
+        now, before = now_ms(), connection.total_changes
         if not all(_done(work, Transaction(connection, now)) for work in works):
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
+            before = connection.total_changes
             _do_apart(connection, works, now)
+        height = marks.count(connection, self._identity, now) if connection.total_changes != before else None
+        failpoint("database.commit")
         connection.execute("COMMIT")
+        failpoint("database.committed")
+        if height is not None:
+            self._mark.reach(height)
 
     def _refuse(self, works: list[Work], error: sqlite3.Error) -> None:
         """Nothing of this group was recorded."""
         refusal = unavailable(error, self.path)
         for work in works:
             work.error = work.error or refusal
+        if self._ill != str(error):
+            self._ill = str(error)
+            logger.error("nothing can be recorded: %s; %s", refusal, refusal.hint)
+        if is_damage(error):
+            self._mark.suspect()
         connection = self._connection
-        if connection is None:
-            return
-        with contextlib.suppress(sqlite3.Error):
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-        if needs_reopening(error) or connection.in_transaction:
-            self._connection = None
+        if connection is not None:
             with contextlib.suppress(sqlite3.Error):
-                connection.close()
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            if needs_reopening(error) or connection.in_transaction:
+                self._connection = None
+                with contextlib.suppress(sqlite3.Error):
+                    connection.close()
+        if is_full(error, self.path):
+            self._reserve.give_up()
 
     def _connected(self) -> sqlite3.Connection:
+        """The connection, opened anew where the last one failed.
+
+        Raises:
+            StorageUnavailable: The file can only be looked at.
+        """
+        if self._connection is None and self.read_only:
+            self._begin()
+            if self.read_only:
+                raise StorageUnavailable(
+                    f"{self.path} cannot be written: it can only be looked at",
+                    hint="look at its owner, its mode and the mount",
+                )
         if self._connection is None:
             self._connection = connect(self.path)
-            self._version = 0
+            self._neighbours.begin_anew()
         return self._connection
+
+    def _keep_log_short(self) -> None:
+        """See to it that the write-ahead log does not grow for ever."""
+        connection = self._connection
+        if connection is None or log_bytes(self.path) <= LOG_BYTES or time.monotonic() < self._log_held_until:
+            return
+        self.gate.clear()
+        with contextlib.suppress(sqlite3.Error):
+            if not shorten_log(connection):
+                self._log_held_until = time.monotonic() + LOG_HELD_SECONDS
+        self.gate.set()
 
     def _look(self) -> None:
         """Tell the loop if another process has committed something."""
-        if not self._is_touched():
+        if self.read_only:
             return
         with contextlib.suppress(sqlite3.Error):
-            version = self._data_version(self._connected())
-            if version != self._version:
-                self._version = version
+            if self._neighbours.have_committed(self._connected()):
                 self._call(self._changed)
-
-    def _is_touched(self) -> bool:
-        """Whether anybody may have written since the last look. Asking the file system is cheaper than asking SQLite.
-
-        A time stamp younger than its own granularity says nothing about what comes after it.
-        """
-        try:
-            status = self._wal.stat()
-        except OSError:
-            return True
-        touched = (status.st_mtime_ns, status.st_size)
-        known, self._touched = touched == self._touched, touched
-        return not known or time.time_ns() - status.st_mtime_ns < FRESH_NS
-
-    @staticmethod
-    def _data_version(connection: sqlite3.Connection) -> int:
-        version: int = connection.execute("PRAGMA data_version").fetchone()[0]
-        return version
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
@@ -313,9 +396,3 @@ def _succeed(future: asyncio.Future[None]) -> None:
 def _fail(future: asyncio.Future[None], error: BaseException) -> None:
     if not future.done():
         future.set_exception(error)
-
-
-def _unopened(error: sqlite3.Error | OSError, path: Path) -> StorageUnavailable:
-    if isinstance(error, sqlite3.Error):
-        return unavailable(error, path)
-    return StorageUnavailable(f"{path}: cannot be opened ({error})", hint="look at its owner, its mode and the disk")

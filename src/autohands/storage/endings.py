@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from autohands.protocols.changes import Cancel, Finish
 from autohands.protocols.events import RunFinished
-from autohands.protocols.storage import Cancel, Finish
 from autohands.protocols.task import TaskRecord
-from autohands.storage import approvals, events, executors, ledger, signals, steps, tasks
+from autohands.sdk.failpoint import failpoint
+from autohands.storage import (
+    approvals,
+    dependencies,
+    events,
+    executors,
+    ledger,
+    line,
+    outbox,
+    schedules,
+    signals,
+    steps,
+    tasks,
+)
 from autohands.storage.transaction import TaskKey, Transaction
 
 CANCELLED: Final = Finish(state="cancelled", reason="cancelled")
@@ -29,6 +42,7 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
         " updated = ?, ended = ? WHERE seq = ?",
         (change.state, change.reason, change.text, change.error, tx.now, tx.now, task.seq),
     )
+    failpoint("endings.ending")
     approvals.withdraw(tx, task.seq)
     turns, usage = steps.totals(tx.connection, task.seq)
     finished = RunFinished(
@@ -41,7 +55,12 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
     )
     events.append(tx, task, finished)
     _tell_parent(tx, change, task)
-    promote(tx, task.session)
+    schedules.ended(tx, change, task)
+    outbox.reply(tx, change, task)
+    tx.kinds.add("ended")
+    line.promote(tx, task.session)
+    dependencies.release(tx, task)
+    failpoint("endings.ended")
 
 
 def _tell_parent(tx: Transaction, change: Finish, task: TaskKey) -> None:
@@ -51,19 +70,6 @@ def _tell_parent(tx: Transaction, change: Finish, task: TaskKey) -> None:
     if row:
         outcome = {"state": change.state, "reason": change.reason, "text": change.text, "error": change.error}
         signals.deliver(tx, row[0], f"child:{task.id}", outcome)
-
-
-def promote(tx: Transaction, session: str) -> None:
-    """The next task of a session becomes its head, if it has none."""
-    if tasks.place_in_line(tx, session) == "blocked":
-        return
-    promoted = tx.connection.execute(
-        "UPDATE task SET status = 'ready', updated = ? WHERE seq ="
-        " (SELECT seq FROM task INDEXED BY task_blocked WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1)",
-        (tx.now, session),
-    )
-    if promoted.rowcount:
-        tx.ready = True
 
 
 def cancel(tx: Transaction, change: Cancel) -> TaskRecord:
@@ -85,6 +91,7 @@ def _cancel(tx: Transaction, task: TaskKey, by: str) -> None:
     if status == "running" and not executors.has_gone(tx.connection, owner):
         tx.connection.execute("UPDATE task SET control = 'cancel', updated = ? WHERE seq = ?", (tx.now, task.seq))
         tx.cancelled.append(task.id)
+        failpoint("endings.cancelling")
     elif status in ("running", "delayed", "blocked", "ready", "waiting", "paused"):
         end(tx, Finish(state="cancelled", reason="cancelled", error=f"cancelled by {by}" if by else ""), task)
     for row in children:

@@ -5,27 +5,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
-from typing import Final
+import sqlite3
+from collections.abc import Coroutine, Mapping
+from typing import Any, Final
 
 from msgspec import Struct
 
+from autohands.protocols.changes import Change, Finish, Park
 from autohands.protocols.errors import Fenced, StorageUnavailable
 from autohands.protocols.events import Durable, TaskWaiting
-from autohands.protocols.storage import Change, Finish, Handler, Park
+from autohands.protocols.storage import Handler, Serve
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 from autohands.storage import claims, endings, executors, tasks
-from autohands.storage.claims import Claimed, Scope, Sweep, Who
+from autohands.storage.claims import Claimed, Scope, Wanted, Who
 from autohands.storage.database import Database
 from autohands.storage.journal import Journal
 from autohands.storage.lease import Flusher, Lease
+from autohands.storage.resting import BACKOFF, BACKOFF_WAITS
 from autohands.storage.transaction import Transaction
 
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN_SECONDS: Final = 10.0
 BACK_OFF_SECONDS: Final = 1.0
-BACK_OFF: Final = ("timer:backoff",)
+_PUT_OFF: Final = TaskWaiting(reason=BACKOFF, waits=BACKOFF_WAITS)
 
 
 class Parts(Struct, frozen=True):
@@ -44,7 +48,7 @@ class Engine:
         self._services: list[_Service] = []
 
     async def serve(
-        self, handler: Handler, *, slots: int, queues: Sequence[str] = ("default",), root: str | None = None
+        self, handler: Handler, *, slots: int, queues: Serve = lambda: ("default",), root: str | None = None
     ) -> None:
         """Run until cancelled, or with `root` until that task has ended: claim, call `handler(lease)`, renew, recover.
 
@@ -55,8 +59,8 @@ class Engine:
         Raises:
             NotFound: There is no task `root`.
         """
-        scope = Scope(tuple(queues), root)
-        service = _Service(self._parts, handler, slots, scope)
+        scope = Scope(queues, root)
+        service = _Service(self, self._parts, handler, slots, scope)
         self._services.append(service)
         self._renew()
         try:
@@ -78,14 +82,23 @@ class Engine:
 
     def committed(self, tx: Transaction) -> None:
         """Something was committed here."""
-        if tx.ready:
-            self.wake()
-        for task in tx.cancelled:
-            for service in self._services:
+        for service in self._services:
+            if tx.ready or (service.rooted and "ended" in tx.kinds):
+                service.wake()
+            for task in tx.cancelled:
                 service.cancel(task)
+        for task in tx.paused:
+            if lease := self.lease(task):
+                lease.pausing = True
         for task in tx.spoken:
             if lease := self.lease(task):
                 lease.unread = True
+
+    def left(self) -> None:
+        """A task has left its slot here: the limit of a queue may let another one start."""
+        for service in self._services:
+            if service.held:
+                service.wake()
 
     def lease(self, task: str) -> Lease | None:
         """The lease under which a task runs here."""
@@ -141,26 +154,45 @@ class _Activation:
         if isinstance(error, StorageUnavailable):
             logger.error("task %s parks: %s", self.lease.record.id, error)
             until = now_ms() + int(BACK_OFF_SECONDS * 1000)
-            return Park(reason="backoff", waits=BACK_OFF, until=until), TaskWaiting(reason="backoff", waits=BACK_OFF)
+            return Park(reason=BACKOFF, waits=BACKOFF_WAITS, until=until), _PUT_OFF
         if error is None:
             return _failed("the handler returned without ending or parking the task"), None
         logger.error("task %s crashed", self.lease.record.id, exc_info=error)
-        return _failed(f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()), None
+        return _failed(_told(error)), None
 
     async def _conclude(self, change: Change, event: Durable | None = None) -> None:
+        """Commit the last change, however long the disk refuses. Where something that was gathered cannot be recorded,
+        the task fails without it."""
+        refused, seconds = False, 0.0
         while not self.lease.over:
-            try:
-                await self.lease.conclude(change, event)
-            except Fenced:
+            await asyncio.sleep(seconds)
+            seconds = BACK_OFF_SECONDS
+            failpoint("engine.concluding")
+            error = await _error_of(self.lease.conclude(change, event))
+            if error is None or isinstance(error, Fenced):
                 return
-            except StorageUnavailable:
-                await asyncio.sleep(BACK_OFF_SECONDS)
+            if not isinstance(error, StorageUnavailable):
+                logger.error("task %s cannot be concluded", self.lease.record.id, exc_info=error)
+                self.lease.forget()
+                change, event = _failed(_told(error)), None
+                refused, seconds = True, BACK_OFF_SECONDS if refused else 0.0
 
     async def _put_down(self) -> None:
         """Serving stops: what the run has gathered is recorded; the task itself is released by `resign`."""
         if not self.lease.over:
-            with contextlib.suppress(Fenced, StorageUnavailable):
-                await self.lease.commit()
+            error = await _error_of(self.lease.commit())
+            if error is not None and not isinstance(error, Fenced | StorageUnavailable):
+                logger.error("task %s: what it gathered last is lost", self.lease.record.id, exc_info=error)
+
+
+async def _error_of(work: Coroutine[Any, Any, object]) -> BaseException | None:
+    """What a piece of work raises, whatever that is, instead of its result."""
+    (outcome,) = await asyncio.gather(work, return_exceptions=True)
+    return outcome if isinstance(outcome, BaseException) else None
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
 
 
 def _failed(error: str) -> Finish:
@@ -168,13 +200,14 @@ def _failed(error: str) -> Finish:
 
 
 class _Service:
-    """One call of `serve`: an executor with slots.
+    """One call of `serve`: an executor with slots. `held` says that the limit of a queue keeps ready tasks back.
 
     It looks at the tables when something was committed that may be of interest to it, when time demands it, and when a
     slot gets free of which it may have been `_short`: tasks may wait that it had no slot for, or it is looking now.
     """
 
-    def __init__(self, parts: Parts, handler: Handler, slots: int, scope: Scope) -> None:
+    def __init__(self, engine: Engine, parts: Parts, handler: Handler, slots: int, scope: Scope) -> None:
+        self._engine = engine
         self._parts = parts
         self._handler = handler
         self._slots = slots
@@ -182,9 +215,15 @@ class _Service:
         self._woken = asyncio.Event()
         self._foreign = False
         self._short = True
+        self.held = False
         self.who = Who(new_id("exe"), executors.this_process())
         self.activations: dict[str, _Activation] = {}
         self._running: dict[asyncio.Task[None], _Activation] = {}
+
+    @property
+    def rooted(self) -> bool:
+        """Whether it serves one task, and ends with it."""
+        return self._scope.root is not None
 
     def wake(self, *, foreign: bool = False) -> None:
         """Look at the tables again; with `foreign`, at what other processes want as well."""
@@ -216,7 +255,7 @@ class _Service:
                     if not activation.lease.over:
                         running.cancel()
         finally:
-            with contextlib.suppress(StorageUnavailable):
+            with contextlib.suppress(StorageUnavailable, sqlite3.Error):
                 await self._parts.database.write(lambda tx: claims.resign(tx, self.who.id))
 
     async def _look(self, group: asyncio.TaskGroup) -> float | None:
@@ -227,26 +266,34 @@ class _Service:
             found = await self._parts.database.write(
                 lambda tx: claims.sweep(tx, self.who, self._scope, free=free, foreign=foreign)
             )
-        except StorageUnavailable as error:
+        except (StorageUnavailable, sqlite3.Error) as error:
             logger.error("cannot look for tasks: %s", error)
+            self._foreign = self._foreign or foreign
             return BACK_OFF_SECONDS
-        self._short = len(found.claimed) >= free
+        failpoint("engine.claimed")
+        self._short, self.held = len(found.claimed) >= free, found.held
         for claimed in found.claimed:
             self._start(group, claimed)
-        self._heed(found)
+        if found.wanted is not None:
+            self._heed({each.task: each for each in found.wanted})
         if found.root_ended:
             return None
         if found.next_at is None:
             return LOOK_AGAIN_SECONDS
         return min((found.next_at - now_ms() + 1) / 1000, LOOK_AGAIN_SECONDS)
 
-    def _heed(self, found: Sweep) -> None:
-        """What others want of the tasks that run here."""
-        for task in found.cancelled:
-            self.cancel(task)
-        for task in found.spoken:
-            if activation := self.activations.get(task):
-                activation.lease.unread = True
+    def _heed(self, wanted: Mapping[str, Wanted]) -> None:
+        """What others want of the tasks that run here; one that is not known to run here any more was taken over."""
+        for task, activation in list(self.activations.items()):
+            lease, found = activation.lease, wanted.get(task)
+            if found is None:
+                if not lease.over:
+                    activation.cancel("lost")
+                continue
+            if found.control == "cancel":
+                activation.cancel()
+            lease.pausing = lease.pausing or found.control == "pause"
+            lease.unread = lease.unread or found.spoken
 
     async def _rest(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -268,5 +315,6 @@ class _Service:
         if self.activations.get(task) is self._running.pop(running):
             del self.activations[task]
             self._parts.journal.release(task)
-        if self._short or self._scope.root:
+        if self._short:
             self.wake()
+        self._engine.left()

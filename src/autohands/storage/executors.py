@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from autohands.sdk.failpoint import failpoint
 from autohands.storage.transaction import Transaction
 
 LEASE_MS: Final = 30_000
@@ -82,6 +83,7 @@ def _boot() -> str:
 
 def enlist(tx: Transaction, executor: str, who: Identity) -> None:
     """Make or renew an executor's row: what it has claimed is its own for another 30 seconds."""
+    failpoint("executors.enlisting")
     tx.connection.execute(
         "INSERT INTO executor(id, host, boot, pid, born, started, lease_until) VALUES(?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT(id) DO UPDATE SET lease_until = excluded.lease_until",

@@ -1,4 +1,7 @@
-"""Tasks that stand as if somebody worked on them, while nobody does."""
+"""Tasks that stand as if somebody worked on them, while nobody does.
+
+What lies in a queue that many programs share waits for one of them: that nobody serves it now is no interruption.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,30 @@ from autohands.storage.executors import Identity
 OWN_QUEUES: Final = "hands_"  # how `app` names the queue that only one program serves
 PATIENCE_MS: Final = 2_000  # a program takes what lies in its own queue at once
 
+_RUNNING: Final = (
+    "SELECT t.seq, t.id, t.queue, e.host, e.boot, e.pid, e.born FROM task t INDEXED BY task_lease"
+    " LEFT JOIN executor e ON e.id = t.lease_owner WHERE t.status = 'running'"
+)
+_OWN: Final = "queue >= :first AND queue < :last"
+_READY: Final = (
+    f"SELECT seq, id, queue FROM task WHERE status = 'ready' AND {_OWN} AND max(updated, coalesce(run_at, 0)) < :since"
+)
+_DUE: Final = (
+    "SELECT seq, id, queue FROM task WHERE status IN('delayed', 'waiting') AND run_at IS NOT NULL AND run_at < :since"
+    f" AND {_OWN}"
+)
+
 
 def find(connection: sqlite3.Connection, here: Identity, now: int) -> list[str]:
-    """The ids of tasks whose program is gone: it ran them, or they lie in the queue that it alone served."""
-    running = connection.execute(
-        "SELECT t.id, e.host, e.boot, e.pid, e.born FROM task t LEFT JOIN executor e ON e.id = t.lease_owner"
-        " WHERE t.status = 'running' ORDER BY t.seq"
-    )
-    left = [task for task, *who in running if who[0] is None or executors.is_gone(Identity(*who), here)]
-    waiting = connection.execute(
-        "SELECT id FROM task WHERE status = 'ready' AND substr(queue, 1, ?) = ? AND max(updated, run_at) < ?"
-        " ORDER BY seq",
-        (len(OWN_QUEUES), OWN_QUEUES, now - PATIENCE_MS),
-    )
-    return [*left, *(task for (task,) in waiting)]
+    """The ids of tasks whose program is gone: it ran them, or they are ready or due in the queue that it alone served,
+    and no living program runs a task of that queue."""
+    left, served = list[tuple[int, str]](), set[str]()
+    for seq, task, queue, *process in connection.execute(_RUNNING):
+        if process[0] is None or executors.is_gone(Identity(*process), here):
+            left.append((seq, task))
+        else:
+            served.add(queue)
+    own = {"first": OWN_QUEUES, "last": OWN_QUEUES + "\U0010ffff", "since": now - PATIENCE_MS}
+    for query in (_READY, _DUE):
+        left += [(seq, task) for seq, task, queue in connection.execute(query, own) if queue not in served]
+    return [task for _, task in sorted(left)]

@@ -8,10 +8,12 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from autohands.protocols.changes import Change, RecordStep
 from autohands.protocols.errors import Fenced, StorageUnavailable
 from autohands.protocols.events import Durable, Fleeting, Reset, RetryScheduled, TurnStarted
-from autohands.protocols.storage import Change, RecordStep, Step
+from autohands.protocols.records import Step
 from autohands.protocols.task import TaskRecord
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
 from autohands.storage.batch import Batch
 from autohands.storage.claims import Claimed
@@ -24,17 +26,22 @@ MOST_PENDING_BYTES: Final = 16 << 20
 
 
 class Flusher:
-    """Writes down within 20 ms what leases have gathered and no barrier has taken along."""
+    """Writes down within 20 ms what leases have gathered and no barrier has taken along.
+
+    Of each lease at most one such batch is on its way: `_late` are those that have gathered more meanwhile.
+    """
 
     def __init__(self) -> None:
         self._leases: set[Lease] = set()
+        self._late: set[Lease] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     def close(self) -> None:
         """Write down what there is, and take no more."""
-        self.flush()
         self._closed = True
+        for lease in self._take() | self._late:
+            lease.flush()
 
     def add(self, lease: Lease) -> None:
         """The lease has gathered something."""
@@ -43,13 +50,26 @@ class Flusher:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write it down now."""
+        """Write it down now, or as soon as what is on its way has landed."""
+        for lease in self._take():
+            if lease.busy:
+                self._late.add(lease)
+            else:
+                lease.flush()
+
+    def landed(self, lease: Lease, *, refused: bool) -> None:
+        """Nothing of the lease is on its way any more; after a refusal the next event tries again."""
+        if lease in self._late:
+            self._late.remove(lease)
+            if not refused:
+                lease.flush()
+
+    def _take(self) -> set[Lease]:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         leases, self._leases = self._leases, set()
-        for lease in leases:
-            lease.flush()
+        return leases
 
 
 class Lease:
@@ -57,12 +77,13 @@ class Lease:
 
     __slots__ = (
         *("_bytes", "_database", "_entries", "_flusher", "_in_flight", "_last", "_offsets", "_origin", "_over"),
-        *("_overflowed", "_steps", "_stream", "claimed", "unread"),
+        *("_overflowed", "_steps", "_stream", "claimed", "pausing", "unread"),
     )
 
     def __init__(self, claimed: Claimed, database: Database, stream: Stream, flusher: Flusher) -> None:
         self.claimed = claimed
         self.unread = claimed.unread
+        self.pausing = False
         self._database = database
         self._stream = stream
         self._flusher = flusher
@@ -85,6 +106,11 @@ class Lease:
     def attempt(self) -> int:
         """Which activation this is, from 1."""
         return self.claimed.record.attempt
+
+    @property
+    def busy(self) -> bool:
+        """Whether something of it is on its way to the disk."""
+        return self._in_flight > 0
 
     @property
     def over(self) -> bool:
@@ -173,6 +199,7 @@ class Lease:
                 f"task {self.record.id}: more than {MOST_PENDING_BYTES:,} bytes waited to be written",
                 hint="the disk is too slow or refuses; the task goes on from what is recorded",
             )
+        failpoint("lease.committing")
         batch = self._take()
         batch.changes = changes
         if event is not None:
@@ -190,6 +217,11 @@ class Lease:
         """Send what was gathered to the writer."""
         if (self._entries or self._steps) and not self._over:
             self._send(self._take())
+
+    def forget(self) -> None:
+        """Give up what was gathered and refused."""
+        self._last = None
+        self._discard()
 
     def _own_event(self, event: Durable, changes: tuple[Change, ...]) -> Kept:
         kept = self._kept(event)
@@ -209,6 +241,7 @@ class Lease:
         self._in_flight += 1
 
     def _landed(self, batch: Batch) -> None:
+        failpoint("lease.landed")
         self._in_flight -= 1
         error = batch.work.error if batch.work else None
         if isinstance(error, Fenced) or batch.ended:
@@ -218,9 +251,10 @@ class Lease:
             self._last = None
             if error is not None and not self._over:
                 self._take_back(batch)
-                if not isinstance(error, StorageUnavailable):
-                    self._flusher.add(self)
+                if batch.changes and not isinstance(error, StorageUnavailable):
+                    self._flusher.add(self)  # it was a change that was refused, not what was gathered
             self._show_deltas()
+            self._flusher.landed(self, refused=error is not None)
         if error is None:
             batch.previous = None
         _resolve(batch)

@@ -8,7 +8,8 @@ from typing import Final
 
 import msgspec
 
-from autohands.protocols.storage import Reserve, Settle
+from autohands.protocols.changes import Reserve, Settle
+from autohands.sdk.failpoint import failpoint
 from autohands.storage.transaction import TaskKey, Transaction
 
 _ADD: Final = (
@@ -40,6 +41,7 @@ def reserve(tx: Transaction, change: Reserve, task: TaskKey) -> bool:
     if _exceeds(tx, change, day, _add(tx, task.root, day, amount)):
         _add(tx, task.root, day, -amount)
         return False
+    failpoint("ledger.reserving")
     tx.connection.execute(_RESERVE, (change.key, task.seq, task.root, day, amount, tx.now, tx.now))
     return True
 
@@ -59,6 +61,7 @@ def settle(tx: Transaction, change: Settle, task: TaskKey) -> int:
     reserved, day = settled[0] if settled else (0, day_of(tx.now))
     if not settled:
         tx.connection.execute(_PAID, (change.key, task.seq, task.root, day, spent, change.model, usage, tx.now, tx.now))
+    failpoint("ledger.settling")
     return _add(tx, task.root, day, spent - reserved)[0]
 
 

@@ -7,24 +7,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from autohands.protocols.errors import ConfigError
+from autohands.protocols.errors import ConfigError, StorageUnavailable
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
-from autohands.storage.files import private_directory, private_file, sync_directory
+from autohands.storage.backups import FOLDER, back_up
+from autohands.storage.connection import connect, unavailable
 from autohands.storage.schema import APPLICATION_ID, MIGRATIONS
 
 
-def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS) -> None:
+def migrate(
+    connection: sqlite3.Connection, path: Path, migrations: Sequence[str] = MIGRATIONS, *, backup: bool = True
+) -> None:
     """Apply the migrations a file lacks, each in a transaction of its own; a crash between two is no harm.
 
     Raises:
         ConfigError: The file was written by a newer program, or is another program's database.
+        StorageUnavailable: It cannot be copied to `backups/`, which is done before its data is touched.
     """
     version = _version(connection, path, len(migrations))
     if version == len(migrations):
         return
-    if version:
-        back_up(connection, path, version)
-    else:
+    if version and backup:
+        back_up(path, path.parent / FOLDER / f"{path.stem}-v{version}-{now_ms()}.db")
+        failpoint("migrations.backed_up")
+    if not version:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     connection.execute("PRAGMA journal_mode = WAL")
     while version < len(migrations):
@@ -37,19 +43,27 @@ def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[str
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+        failpoint("migrations.applied")
         connection.execute("COMMIT")
+        failpoint("migrations.committed")
 
 
-def back_up(connection: sqlite3.Connection, path: Path, version: int) -> Path:
-    """Copy the database to `backups/` beside it and return the copy's path."""
-    folder = path.parent / "backups"
-    private_directory(folder)
-    copy = folder / f"{path.stem}-v{version}-{now_ms()}.db"
-    private_file(copy)
-    with closing(sqlite3.connect(copy)) as target:
-        connection.backup(target)
-    sync_directory(folder)
-    return copy
+def check_readable(path: Path) -> None:
+    """See that a file that cannot be written, and so not migrated, can be read as it is.
+
+    Raises:
+        ConfigError: A newer program or another one wrote it. StorageUnavailable: An older one, or it cannot be read.
+    """
+    try:
+        with closing(connect(path, read_only=True)) as connection:
+            version = _version(connection, path, len(MIGRATIONS))
+    except sqlite3.Error as error:
+        raise unavailable(error, path) from error
+    if version < len(MIGRATIONS):
+        raise StorageUnavailable(
+            f"{path} was written by an older AutoHands and cannot be brought up to date: it cannot be written",
+            hint="look at its owner, its mode and the mount",
+        )
 
 
 def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:

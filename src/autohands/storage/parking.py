@@ -6,8 +6,11 @@ from typing import Final
 
 import msgspec
 
-from autohands.protocols.storage import Park
-from autohands.storage import approvals, endings, tasks, waits
+from autohands.protocols.changes import Park
+from autohands.protocols.events import TaskWaiting
+from autohands.sdk.failpoint import failpoint
+from autohands.storage import approvals, dependencies, endings, events, line, waits
+from autohands.storage.resting import PAUSED
 from autohands.storage.transaction import TaskKey, Transaction
 
 MOST_AT_ONCE: Final = 500
@@ -17,19 +20,34 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def park(tx: Transaction, change: Park, task: TaskKey) -> None:
-    """A running task → waiting; ready if what it waits for is there already, ended if it is to be cancelled."""
+    """A running task → waiting; ready if what it waits for is there already, ended if it is to be cancelled.
+
+    One that is to rest becomes paused, and keeps what it waits for. One that parks for nothing but that, after the
+    pause was taken back, is ready.
+    """
     (control,) = tx.connection.execute("SELECT control FROM task WHERE seq = ?", (task.seq,)).fetchone()
     if control == "cancel":
         endings.end(tx, endings.CANCELLED, task)
         return
+    pausing, for_that_alone = control == "pause", change.reason == PAUSED
     tx.connection.execute(
-        "UPDATE task SET status = 'waiting', reason = ?, waits = ?, run_at = ?, lease_owner = NULL, updated = ?"
-        " WHERE seq = ?",
-        (change.reason, _encode(change.waits), _due(tx, change, task), tx.now, task.seq),
+        "UPDATE task SET status = ?, reason = ?, waits = ?, run_at = ?, control = NULL, lease_owner = NULL,"
+        " updated = ? WHERE seq = ?",
+        (
+            "paused" if pausing else "waiting",
+            change.reason,
+            None if for_that_alone else _encode(change.waits),
+            None if for_that_alone else _due(tx, change, task),
+            tx.now,
+            task.seq,
+        ),
     )
     tx.ready = True
-    if any(_came(tx, task, wait) for wait in change.waits):
+    if (for_that_alone and not pausing) or any(_came(tx, task, wait) for wait in change.waits):
         waits.wake(tx, task.seq)
+    if pausing and not for_that_alone:
+        events.append(tx, task, TaskWaiting(reason=PAUSED, waits=change.waits))
+    failpoint("parking.parked")
 
 
 def _due(tx: Transaction, change: Park, task: TaskKey) -> int | None:
@@ -63,14 +81,14 @@ def wake_due(tx: Transaction, family: str | None) -> None:
     ).fetchall()
     for *key, status in due:
         task = TaskKey(*key)
+        failpoint("parking.due")
         if status == "waiting":
             approvals.expire(tx, task)
             waits.wake(tx, task.seq)
+        elif dependencies.holds(tx, task.seq):
+            tx.connection.execute("UPDATE task SET run_at = NULL, updated = ? WHERE seq = ?", (tx.now, task.seq))
         else:
-            tx.connection.execute(
-                "UPDATE task SET status = ?, updated = ? WHERE seq = ?",
-                (tasks.place_in_line(tx, task.session), tx.now, task.seq),
-            )
+            line.step_up(tx, task)
 
 
 def wake_if_due(tx: Transaction, task: TaskKey) -> None:

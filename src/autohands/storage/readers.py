@@ -10,7 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, TypeVar
 
-from autohands.storage.connection import connect, unavailable
+import msgspec
+
+from autohands.protocols.errors import StorageUnavailable
+from autohands.storage.connection import connect, is_damage, is_writable, unavailable
 
 T = TypeVar("T")
 
@@ -18,10 +21,15 @@ READERS: Final = 2
 
 
 class Readers:
-    """Runs queries beside the event loop and beside the writer."""
+    """Runs queries beside the event loop and beside the writer. `damaged` is called where the file is found damaged.
 
-    def __init__(self, path: Path) -> None:
+    Queries begin while the `gate` is set.
+    """
+
+    def __init__(self, path: Path, damaged: Callable[[], None], gate: threading.Event) -> None:
         self._path = path
+        self._gate = gate
+        self._damaged = damaged
         self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="autohands-reader")
         self._own = threading.local()
         self._connections: list[sqlite3.Connection] = []
@@ -47,17 +55,28 @@ class Readers:
     def _run(self, query: Callable[[sqlite3.Connection], T]) -> T:
         try:
             connection = self._connection()
+            self._gate.wait()
             connection.execute("BEGIN")
             try:
                 return query(connection)
-            finally:
+            finally:  # a snapshot that stays open keeps the log from being emptied
                 connection.execute("ROLLBACK")
         except sqlite3.Error as error:
+            if is_damage(error):
+                self._damaged()
             raise unavailable(error, self._path) from error
+        except msgspec.DecodeError as error:
+            raise StorageUnavailable(
+                f"{self._path}: a record cannot be read ({error})", hint="run `autohands doctor`"
+            ) from error
 
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._own, "connection", None)
+        if connection is not None and self._own.frozen and is_writable(self._path):
+            connection.close()  # it was opened as one of a file that nobody changes
+            connection = None
         if connection is None:
+            self._own.frozen = not is_writable(self._path)
             connection = self._own.connection = connect(self._path, read_only=True)
             self._connections.append(connection)
         return connection

@@ -116,4 +116,105 @@ CREATE INDEX message_task ON message(task) WHERE task IS NOT NULL;
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST,)
+_SECOND: Final = """
+ALTER TABLE task ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE task ADD COLUMN occurrence TEXT;
+CREATE INDEX task_deadline ON task(deadline) WHERE deadline IS NOT NULL AND ended IS NULL;
+CREATE INDEX task_ended ON task(ended) WHERE ended IS NOT NULL;
+CREATE INDEX task_occurrence ON task(occurrence) WHERE occurrence IS NOT NULL AND ended IS NULL;
+
+ALTER TABLE task ADD COLUMN ahead INTEGER NOT NULL DEFAULT 0;
+UPDATE task SET ahead = created - rank;
+CREATE TABLE tally(
+  queue TEXT NOT NULL, status TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(queue, status)) STRICT, WITHOUT ROWID;
+INSERT INTO tally SELECT queue, status, count(*) FROM task WHERE ended IS NULL GROUP BY queue, status;
+CREATE TRIGGER tally_accepted AFTER INSERT ON task WHEN new.ended IS NULL BEGIN
+  INSERT INTO tally VALUES(new.queue, new.status, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER tally_left AFTER UPDATE OF status, queue ON task
+  WHEN old.ended IS NULL AND (old.status, old.queue) <> (new.status, new.queue) BEGIN
+  DELETE FROM tally WHERE queue = old.queue AND status = old.status AND n = 1;
+  UPDATE tally SET n = n - 1 WHERE queue = old.queue AND status = old.status;
+END;
+CREATE TRIGGER tally_entered AFTER UPDATE OF status, queue ON task
+  WHEN new.ended IS NULL AND (old.status, old.queue) <> (new.status, new.queue) BEGIN
+  INSERT INTO tally VALUES(new.queue, new.status, 1) ON CONFLICT DO UPDATE SET n = n + 1;
+END;
+CREATE TRIGGER tally_deleted AFTER DELETE ON task WHEN old.ended IS NULL BEGIN
+  DELETE FROM tally WHERE queue = old.queue AND status = old.status AND n = 1;
+  UPDATE tally SET n = n - 1 WHERE queue = old.queue AND status = old.status;
+END;
+
+CREATE TABLE dependency(
+  task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE, needs TEXT NOT NULL,
+  PRIMARY KEY(needs, task)) STRICT, WITHOUT ROWID;
+CREATE INDEX dependency_task ON dependency(task);
+
+ALTER TABLE session ADD COLUMN forked_from TEXT;
+ALTER TABLE session ADD COLUMN forked_before INTEGER;
+CREATE INDEX session_forked ON session(forked_from) WHERE forked_from IS NOT NULL;
+ALTER TABLE step ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
+
+DROP TABLE queue;
+CREATE TABLE queue(
+  name TEXT PRIMARY KEY, concurrency INTEGER, depth INTEGER, rate INTEGER,
+  period_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+DROP TABLE rate;
+CREATE TABLE rate(
+  queue TEXT NOT NULL, at INTEGER NOT NULL, n INTEGER NOT NULL, PRIMARY KEY(queue, at)) STRICT, WITHOUT ROWID;
+
+DROP TABLE occurrence;
+DROP TABLE schedule;
+CREATE TABLE schedule(
+  name TEXT PRIMARY KEY, schedule BLOB NOT NULL, workspace TEXT REFERENCES workspace(id),
+  state TEXT NOT NULL CHECK(state IN('active', 'paused', 'unconfirmed', 'over')), reason TEXT NOT NULL DEFAULT '',
+  next_at INTEGER, failures INTEGER NOT NULL DEFAULT 0, backoff_until INTEGER,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX schedule_due ON schedule(next_at) WHERE state = 'active' AND next_at IS NOT NULL;
+CREATE TABLE occurrence(
+  schedule TEXT NOT NULL REFERENCES schedule(name) ON DELETE CASCADE, at INTEGER NOT NULL,
+  state TEXT NOT NULL CHECK(state IN('fired', 'skipped', 'missed', 'superseded')), reason TEXT NOT NULL DEFAULT '',
+  task TEXT, created INTEGER NOT NULL, PRIMARY KEY(schedule, at)) STRICT, WITHOUT ROWID;
+
+DROP TABLE message;
+CREATE TABLE message(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+  task INTEGER REFERENCES task(seq) ON DELETE SET NULL, channel TEXT NOT NULL, address TEXT NOT NULL,
+  key TEXT NOT NULL, text TEXT NOT NULL, images BLOB NOT NULL,
+  state TEXT NOT NULL CHECK(state IN('pending', 'sending', 'sent', 'held', 'dead')), head INTEGER NOT NULL DEFAULT 0,
+  owner TEXT, attempt INTEGER NOT NULL DEFAULT 0, doubtful INTEGER NOT NULL DEFAULT 0,
+  labelled INTEGER NOT NULL DEFAULT 0, receipt TEXT NOT NULL DEFAULT '', error TEXT NOT NULL DEFAULT '',
+  send_at INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL, UNIQUE(address, key)) STRICT;
+CREATE INDEX message_due ON message(channel, send_at) WHERE head = 1;
+CREATE UNIQUE INDEX message_head ON message(address) WHERE head = 1;
+CREATE INDEX message_thread ON message(address, seq) WHERE state = 'pending';
+CREATE INDEX message_waiting ON message(channel) WHERE state = 'pending';
+CREATE INDEX message_sending ON message(channel) WHERE state = 'sending';
+CREATE INDEX message_stranded ON message(channel) WHERE head = 1 AND state = 'pending' AND error = '';
+CREATE INDEX message_state ON message(state, seq);
+CREATE INDEX message_task ON message(task) WHERE task IS NOT NULL;
+CREATE INDEX message_settled ON message(updated) WHERE state IN('sent', 'dead');
+
+CREATE TABLE publication(
+  seq INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, payload BLOB NOT NULL, reply_to TEXT,
+  created INTEGER NOT NULL) STRICT;
+CREATE TABLE publication_key(
+  key TEXT PRIMARY KEY, seq INTEGER NOT NULL, body_hash BLOB NOT NULL, created INTEGER NOT NULL,
+  used INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX publication_key_used ON publication_key(used);
+CREATE TABLE subscription(
+  name TEXT PRIMARY KEY, pattern TEXT NOT NULL, wild INTEGER NOT NULL, until INTEGER, cursor INTEGER NOT NULL,
+  unread INTEGER NOT NULL DEFAULT 0, unread_bytes INTEGER NOT NULL DEFAULT 0,
+  created INTEGER NOT NULL, updated INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX subscription_pattern ON subscription(pattern);
+CREATE INDEX subscription_wild ON subscription(wild) WHERE wild = 1;
+CREATE INDEX subscription_until ON subscription(until) WHERE until IS NOT NULL;
+CREATE INDEX subscription_lasting ON subscription(name) WHERE until IS NULL;
+CREATE TABLE delivery(
+  subscriber TEXT NOT NULL REFERENCES subscription(name) ON DELETE CASCADE,
+  seq INTEGER NOT NULL REFERENCES publication(seq), size INTEGER NOT NULL,
+  PRIMARY KEY(subscriber, seq)) STRICT, WITHOUT ROWID;
+CREATE INDEX delivery_seq ON delivery(seq);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)

@@ -6,9 +6,11 @@ import re
 import sqlite3
 from typing import Any, Final
 
+from autohands.protocols.changes import FixSystem, ForgetSession, RenameSession
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
-from autohands.protocols.storage import FixSystem, ForgetSession, RenameSession, SessionRecord
+from autohands.protocols.records import SessionRecord
 from autohands.protocols.task import Task
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
 from autohands.storage import workspaces
 from autohands.storage.transaction import TaskKey, Transaction
@@ -18,13 +20,13 @@ ID_PREFIX: Final = "ses_"
 _NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _FIELDS: Final = (
     *("id", "name", "principal", "workspace", "agent", "title", "system"),
-    *("tasks", "attempts", "created", "updated"),
+    *("tasks", "attempts", "forked_from", "forked_before", "created", "updated"),
 )
 _SELECT: Final = (
     "SELECT s.id, s.name, s.principal, coalesce(w.root, ''), s.agent, s.title, s.system,"
     " (SELECT count(*) FROM task t WHERE t.session = s.id),"
-    " (SELECT coalesce(sum(t.attempt), 0) FROM task t WHERE t.session = s.id), s.created, s.updated"
-    " FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
+    " (SELECT coalesce(sum(t.attempt), 0) FROM task t WHERE t.session = s.id),"
+    " s.forked_from, s.forked_before, s.created, s.updated FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
 )
 _SAID: Final = (
     " AND (s.title LIKE :like ESCAPE '\\' OR s.name LIKE :like ESCAPE '\\' OR EXISTS(SELECT 1 FROM task t"
@@ -33,6 +35,7 @@ _SAID: Final = (
     " AND p.output IS NOT NULL AND j.key = 'text' AND j.value LIKE :like ESCAPE '\\'))))"
 )
 TITLE_LENGTH: Final = 60
+MOST_FORKS: Final = 100
 SHORTEST_PREFIX: Final = len(ID_PREFIX) + 8
 
 
@@ -121,6 +124,7 @@ def _make(tx: Transaction, task: Task, place: Place | None) -> str:
         " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
         (new, task.principal, name, workspace, task.agent, _title(task.prompt), tx.now, tx.now),
     )
+    failpoint("sessions.made")
     return new
 
 
@@ -128,6 +132,27 @@ def _title(prompt: str) -> str:
     """What a session is called until it is renamed: how its first prompt begins."""
     line = " ".join(prompt[: 4 * TITLE_LENGTH].split())
     return line if len(line) <= TITLE_LENGTH else line[: TITLE_LENGTH - 1] + "…"
+
+
+def fork(tx: Transaction, task: TaskKey) -> str:
+    """A session of its own that goes on from where `task` began: same workspace, agent and system prompt. Its id.
+
+    Raises:
+        BadRequest: It would be a fork of a fork of a fork, too often for its history to be read.
+    """
+    before, depth = task.session, 0
+    while row := tx.connection.execute("SELECT forked_from FROM session WHERE id = ?", (before,)).fetchone():
+        before, depth = row[0], depth + 1
+    if depth > MOST_FORKS:
+        raise BadRequest(f"task {task.id} stands behind {MOST_FORKS} forks", hint="begin a new session")
+    new = new_id("ses")
+    tx.connection.execute(
+        "INSERT INTO session(id, principal, name, workspace, agent, title, system, forked_from, forked_before, created,"
+        " updated) SELECT :new, principal, :new, workspace, agent, title, system, id, :before, :now, :now"
+        " FROM session WHERE id = :old",
+        {"new": new, "before": task.seq, "now": tx.now, "old": task.session},
+    )
+    return new
 
 
 def fix_system(tx: Transaction, change: FixSystem, _task: TaskKey) -> str:
@@ -154,13 +179,16 @@ def forget(tx: Transaction, change: ForgetSession) -> None:
     """Delete a session with all that belongs to it; what it has cost stays in the ledger.
 
     Raises:
-        NotFound: There is no such session. Conflict: One of its tasks has not ended.
+        NotFound: There is no such session. Conflict: One of its tasks has not ended, or another session is its fork.
     """
     open_task = tx.connection.execute(
         "SELECT id, status FROM task WHERE session = ? AND ended IS NULL LIMIT 1", (change.session,)
     ).fetchone()
     if open_task:
         raise Conflict(f"task {open_task[0]} of this session is {open_task[1]}", hint="cancel it first")
+    fork = tx.connection.execute("SELECT id FROM session WHERE forked_from = ? LIMIT 1", (change.session,)).fetchone()
+    if fork:
+        raise Conflict(f"session {fork[0]} goes on from this one and needs its history", hint="delete that one first")
     tx.connection.execute("DELETE FROM job WHERE session = ?", (change.session,))
     if tx.connection.execute("DELETE FROM session WHERE id = ?", (change.session,)).rowcount == 0:
         raise _missing(change.session)

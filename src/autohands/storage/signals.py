@@ -7,8 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
+from autohands.protocols.changes import ReadWords, Signal, Speak
 from autohands.protocols.errors import BadRequest
-from autohands.protocols.storage import ReadWords, Signal, Speak, Word
+from autohands.protocols.records import Word
+from autohands.sdk.failpoint import failpoint
 from autohands.storage import tasks, waits
 from autohands.storage.transaction import TaskKey, Transaction
 
@@ -26,6 +28,7 @@ def deliver(tx: Transaction, task: int, topic: str, payload: dict[str, Any], ded
         " ON CONFLICT(task, dedup) DO NOTHING",
         (task, topic, dedup, _encode(payload), tx.now),
     )
+    failpoint("signals.delivered")
     if added.rowcount and any(waits.names(wait, topic) for wait in waits.waits_of(tx, task)):
         waits.wake(tx, task)
 

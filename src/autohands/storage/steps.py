@@ -7,24 +7,33 @@ from typing import Any, Final
 
 import msgspec
 
+from autohands.protocols.changes import RecordStep
 from autohands.protocols.errors import Conflict
 from autohands.protocols.messages import Usage
-from autohands.protocols.storage import RecordStep, Step
+from autohands.protocols.records import Step
+from autohands.sdk.failpoint import failpoint
 from autohands.storage.transaction import TaskKey, Transaction
 
-# Only a step that was begun can change, and only by being completed.
+# A step changes only while nobody has read it: one that was begun is completed; one whose outcome is unknown and open
+# is completed, or begins once more where a person has said so.
 INSERT: Final = (
     "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, started,"
     " ended) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT(task, turn, idx) DO UPDATE SET status = excluded.status, output = excluded.output,"
-    " usage = excluded.usage, ended = excluded.ended"
-    " WHERE step.status = 'started' AND excluded.status <> 'started'"
+    " usage = excluded.usage, ended = excluded.ended, attempt = step.attempt + (excluded.status = 'started'),"
+    " input_hash = CASE excluded.status WHEN 'started' THEN excluded.input_hash ELSE step.input_hash END,"
+    " started = CASE excluded.status WHEN 'started' THEN excluded.started ELSE step.started END"
+    " WHERE (step.status = 'started' AND excluded.status <> 'started')"
+    " OR (step.status = 'unknown' AND step.output IS NULL"
+    " AND (excluded.status <> 'started' OR step.attempt <= step.retries))"
 )
 _FIELDS: Final = (
     *("turn", "index", "kind", "name", "status", "idempotent", "input_hash"),
-    *("output", "usage", "attempt", "started", "ended"),
+    *("output", "usage", "attempt", "retries", "started", "ended"),
 )
-_COLUMNS: Final = "turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, started, ended"
+_COLUMNS: Final = (
+    "turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, retries, started, ended"
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 _usage: Final = msgspec.json.Decoder(Usage)
@@ -58,6 +67,7 @@ def record(tx: Transaction, change: RecordStep, task: TaskKey) -> None:
     step = change.step
     if tx.connection.execute(INSERT, row_of(task.seq, step)).rowcount == 0:
         raise Conflict(f"step {step.turn}.{step.index} of {task.id} is recorded already and cannot change")
+    failpoint("steps.recorded")
 
 
 def read(connection: sqlite3.Connection, task: str) -> list[Step]:

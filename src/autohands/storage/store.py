@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from autohands.protocols.changes import Change, Enqueue
 from autohands.protocols.process import JobRow
-from autohands.protocols.storage import ApprovalRecord, Change, Enqueue, SessionRecord, Step, Word
+from autohands.protocols.records import ApprovalRecord, SessionRecord, Step, Word
+from autohands.protocols.schedule import SaveSchedule
+from autohands.protocols.storage import Kind
 from autohands.protocols.task import TaskRecord, TaskState
+from autohands.protocols.upkeep import Backup, Loss, Retained, Retention
 from autohands.sdk.identity import new_id, now_ms
 from autohands.storage import approvals, executors, interrupted, jobs, ledger, sessions, signals, steps, tasks
+from autohands.storage.backups import FOLDER, back_up, prune
+from autohands.storage.bells import Bell, Bells
 from autohands.storage.blobs import Blobs
 from autohands.storage.changes import Applicable, apply
 from autohands.storage.database import Database
 from autohands.storage.engine import Engine, Parts
 from autohands.storage.journal import Journal
 from autohands.storage.lease import Flusher
+from autohands.storage.outbox import OutboxRows
+from autohands.storage.queues import QueueRows
 from autohands.storage.readers import Readers
+from autohands.storage.retention import Keeper
+from autohands.storage.schedule_rows import ScheduleRows
+from autohands.storage.schedules import PlacedSchedule
 from autohands.storage.tasks import Placed
+from autohands.storage.topics import TopicRows
 from autohands.storage.transaction import Transaction
 from autohands.storage.workspaces import find_place
 
@@ -47,20 +61,27 @@ class Store:
     """`protocols.storage.Storage` on one SQLite file. `executor` names this program in the rows of its jobs."""
 
     def __init__(self, path: Path) -> None:
-        self._readers = Readers(path)
         self._database = Database(path, self._committed, self._changed)
+        self._readers = Readers(path, self._database.suspect, self._database.gate)
         self._flusher = Flusher()
         self._process = executors.this_process()
         self.executor = new_id("exe")
         self.journal = Journal(self._database, self._readers)
         self.engine = Engine(Parts(self._database, self.journal, self._flusher))
         self.blobs = Blobs(path.parent / "blobs", self._database)
+        self.schedules = ScheduleRows(self._readers)
+        self.outbox = OutboxRows(self._readers)
+        self.topics = TopicRows(self._readers)
+        self.queues = QueueRows(self._readers)
+        self._bells = Bells()
+        self._keeper = Keeper(path, self._database, self._readers, self.blobs)
+        self._path = path
 
     async def start(self) -> None:
         """Open the file, and mark jobs whose program is gone as lost."""
         await self._database.open()
         lost = await self._read(lambda connection: jobs.orphaned(connection, self._process))
-        if lost:
+        if lost and not self._database.read_only:
             await self._database.write(lambda tx: jobs.lose(tx, lost))
 
     async def stop(self) -> None:
@@ -73,10 +94,18 @@ class Store:
         for task, entries in tx.entries:
             self.journal.show(task, entries)
         self.engine.committed(tx)
+        self._bells.ring(tx.kinds)
 
     def _changed(self) -> None:
         self.journal.refresh()
         self.engine.changed()
+        self._bells.ring_all()
+
+    @contextmanager
+    def listen(self, kind: Kind) -> Iterator[Bell]:
+        """A bell that rings when something of a kind has changed, here or in another process."""
+        with self._database.watching(), self._bells.listen(kind) as bell:
+            yield bell
 
     # --- commits ---------------------------------------------------------------------------------------------------
 
@@ -86,15 +115,45 @@ class Store:
         return await self._database.write(lambda tx: [apply(tx, change) for change in ready])
 
     async def _placed(self, change: Change) -> Applicable:
-        """Look up an `Enqueue`'s workspace here: a slow disk must not hold the writer up."""
+        """Look up the workspace of an `Enqueue` or a schedule here: a slow disk must not hold the writer up."""
         if isinstance(change, Enqueue) and change.task.workspace:
             workspace = change.task.workspace
-            return Placed(change.task, await self._readers.call(lambda: find_place(workspace)))
+            place = await self._readers.call(lambda: find_place(workspace))
+            return Placed(change.task, place, change.depth, change.children)
+        if isinstance(change, SaveSchedule) and change.schedule.task.workspace:
+            workspace = change.schedule.task.workspace
+            return PlacedSchedule(change, await self._readers.call(lambda: find_place(workspace)))
         return change
 
     async def save_job(self, row: JobRow) -> None:
         """Insert or replace a background process's row."""
         await self._database.write(lambda tx: jobs.save(tx, row, self.executor, self._process))
+
+    # --- upkeep ----------------------------------------------------------------------------------------------------
+
+    @property
+    def loss(self) -> Loss | None:
+        """What the start has cost, if the file was damaged and an older state of it had to take its place."""
+        return self._database.loss
+
+    async def retain(self, policy: Retention) -> Retained:
+        """Delete what is older than the policy says, in small units; what went. Raises `StorageUnavailable`."""
+        return await self._keeper.retain(policy)
+
+    async def back_up(self, keep: int) -> Backup:
+        """Copy the database into `backups/` while it is in use, check the copy, and keep the newest `keep` of them.
+
+        Raises:
+            StorageUnavailable: The copy cannot be written, or the database is damaged; older copies are kept then.
+        """
+        stop = threading.Event()
+        try:
+            made = await asyncio.to_thread(back_up, self._path, stop=stop)
+        except asyncio.CancelledError:
+            stop.set()
+            raise
+        await self._readers.call(lambda: prune(self._path.parent / FOLDER, keep))
+        return made
 
     # --- queries ---------------------------------------------------------------------------------------------------
 
@@ -110,6 +169,10 @@ class Store:
     ) -> list[TaskRecord]:
         """Tasks, newest first."""
         return await self._read(lambda connection: tasks.newest(connection, session, states, limit))
+
+    async def ended(self, after: tuple[int, int], limit: int = 1000) -> list[TaskRecord]:
+        """Tasks that have ended, in that order, later than `after`: a time in UTC ms, and a `seq` within it."""
+        return await self._read(lambda connection: tasks.ended(connection, after, limit))
 
     async def interrupted(self) -> list[str]:
         """The ids of tasks that have not ended, although nobody works on them any more: to be resumed or cancelled."""

@@ -12,12 +12,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from autohands.protocols.changes import Enqueue
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.events import TaskQueued
-from autohands.protocols.storage import Enqueue
 from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, TaskState
+from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
-from autohands.storage import events, sessions
+from autohands.storage import events, queues, sessions, waits
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
 
@@ -25,11 +26,12 @@ MINUTE_MS: Final = 60_000
 SHORTEST_PREFIX: Final = 8
 _FIELDS: Final = (
     *("id", "seq", "state", "session", "task", "attempt", "reason", "control", "error", "text", "root"),
-    *("turns", "run_at", "created", "updated", "ended"),
+    *("turns", "run_at", "created", "updated", "ended", "crashes", "waits", "forked_from", "forked_turn"),
 )
 COLUMNS: Final = (
     "id, seq, status, session, request, attempt, reason, control, error, text, root,"
-    " (SELECT max(turn) FROM step WHERE step.task = task.seq), run_at, created, updated, ended"
+    " (SELECT max(turn) FROM step WHERE step.task = task.seq), run_at, created, updated, ended, crashes, waits,"
+    " forked_from, forked_turn"
 )
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -42,13 +44,24 @@ class Placed(Struct, frozen=True):
 
     task: Task
     place: Place | None
+    depth: int = 8
+    children: int = 1000
+
+
+class Branch(Struct, frozen=True):
+    """Where in a tree of tasks a new one hangs: its root, and how many stand above it."""
+
+    root: str
+    depth: int = 0
 
 
 def record_of(row: Sequence[Any]) -> TaskRecord:
     """The record of a row of `COLUMNS`."""
     values = dict(zip(_FIELDS, row, strict=True))
-    request, turns, run_at = values.pop("task"), values.pop("turns"), values.pop("run_at")
-    return TaskRecord(**values, task=_task.decode(request), turns=turns or 0, run_at=run_at or 0)
+    values["task"] = _task.decode(values["task"])
+    values["waits"] = waits.decode(values["waits"])
+    values["turns"], values["run_at"] = values["turns"] or 0, values["run_at"] or 0
+    return TaskRecord(**values)
 
 
 def get(connection: sqlite3.Connection, task: str) -> TaskRecord:
@@ -119,31 +132,45 @@ def newest(
     return [record_of(row) for row in rows]
 
 
+def ended(connection: sqlite3.Connection, after: tuple[int, int], limit: int) -> list[TaskRecord]:
+    """Tasks that ended later than `after` (UTC ms and `seq`), in that order."""
+    rows = connection.execute(
+        f"SELECT {COLUMNS} FROM task WHERE ended IS NOT NULL AND (ended, seq) > (?, ?) ORDER BY ended, seq LIMIT ?",
+        (*after, limit),
+    )
+    return [record_of(row) for row in rows]
+
+
 def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
     """Accept a task: its row, its session, `task.queued`.
 
     Raises:
-        BadRequest: It makes no sense. NotFound: Its session or parent is not there.
+        BadRequest: It makes no sense, or the tree it belongs to may not grow further.
+        NotFound: Its session, its parent or a task that it is to come after is not there.
         Conflict: Its idempotency key was used with another body, or its session works elsewhere.
+        TooBusy: Its queue is full.
     """
     task, place = change.task, change.place if isinstance(change, Placed) else None
     # Who serves it, and what its parent may by now, is no part of the request.
     body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
     if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
         return known
+    queues.admit(tx, task.queue)
     task_id = _new_id(tx, task)
-    root = _root(tx, task) or task_id
+    branch = _branch(tx, task, change) or Branch(task_id)
+    needs = _unfinished(tx, task)
     session, workspace = sessions.enter(tx, task, place)
     stored = replace(task, id=task_id, session=session, workspace=workspace or None)
-    _insert(tx, stored, root, body_hash)
+    key = TaskKey(_insert(tx, stored, branch, body_hash, held=bool(needs)), task_id, session, branch.root)
+    tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(key.seq, each) for each in needs])
+    failpoint("tasks.accepted")
     tx.ready = True
-    record = get(tx.connection, task_id)
-    key = TaskKey(record.seq, task_id, session, root)
     events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
-    return record
+    return get(tx.connection, task_id)
 
 
-def _insert(tx: Transaction, task: Task, root: str, body_hash: bytes) -> None:
+def _insert(tx: Transaction, task: Task, branch: Branch, body_hash: bytes, *, held: bool) -> int:
+    ahead = _priority(task) * MINUTE_MS
     row = {
         "id": task.id,
         "session": task.session,
@@ -159,18 +186,22 @@ def _insert(tx: Transaction, task: Task, root: str, body_hash: bytes) -> None:
         "correlation": task.correlation,
         "deadline": task.deadline,
         "parent": task.parent,
-        "root": root,
+        "root": branch.root,
+        "depth": branch.depth,
         "request": _encode(task),
-        "rank": tx.now - _priority(task) * MINUTE_MS,
-        "run_at": max(task.not_before or 0, tx.now),
-        "status": _first_state(tx, task),
+        "rank": tx.now - ahead,
+        "ahead": ahead,
+        "run_at": _due(tx, task, held=held),
+        "status": _first_state(tx, task, held=held),
         "max_attempts": max(task.max_attempts, 1),
         "created": tx.now,
         "updated": tx.now,
     }
-    tx.connection.execute(
+    inserted = tx.connection.execute(
         f"INSERT INTO task({', '.join(row)}) VALUES({', '.join('?' * len(row))})", tuple(row.values())
     )
+    assert inserted.lastrowid is not None
+    return inserted.lastrowid
 
 
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
@@ -185,6 +216,7 @@ def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
             f"the idempotency key {task.idempotency_key!r} was used with another body, for {row[0]}",
             hint="use a new key for a new request",
         )
+    failpoint("tasks.known")
     return get(tx.connection, row[0])
 
 
@@ -207,19 +239,58 @@ def _new_id(tx: Transaction, task: Task) -> str:
     return task.id
 
 
-def _root(tx: Transaction, task: Task) -> str | None:
+def _branch(tx: Transaction, task: Task, limits: Enqueue | Placed) -> Branch | None:
+    """Where a child hangs; None for a task without a parent."""
     if task.parent is None:
         return None
     row = tx.connection.execute(
-        "SELECT root FROM task WHERE id = ? AND principal = ?", (task.parent, task.principal)
+        "SELECT root, depth + 1, (SELECT count(*) FROM (SELECT 1 FROM task WHERE parent = ?1 LIMIT ?2))"
+        " FROM task WHERE id = ?1 AND principal = ?3",
+        (task.parent, limits.children, task.principal),
     ).fetchone()
     if row is None:
         raise missing(tx.connection, task.parent)
-    return str(row[0])
+    root, depth, children = row
+    if depth > limits.depth:
+        raise BadRequest(
+            f"task {task.parent} cannot start another: tasks may start tasks {limits.depth} deep, and it is the last",
+            hint="do it in the task itself, or raise [limits] depth",
+        )
+    if children >= limits.children:
+        raise BadRequest(
+            f"task {task.parent} has started {children:,} tasks, as many as one may",
+            hint="give the work to fewer tasks, or raise [limits] children",
+        )
+    return Branch(root, depth)
 
 
-def _first_state(tx: Transaction, task: Task) -> TaskState:
-    if task.not_before is not None and task.not_before > tx.now:
+def _unfinished(tx: Transaction, task: Task) -> list[str]:
+    """Those of the tasks named in `after` that have not ended.
+
+    Raises:
+        NotFound: One of them is not there.
+    """
+    found = []
+    for other in dict.fromkeys(task.after):
+        row = tx.connection.execute(
+            "SELECT ended FROM task WHERE id = ? AND principal = ?", (other, task.principal)
+        ).fetchone()
+        if row is None:
+            raise missing(tx.connection, other)
+        if row[0] is None:
+            found.append(other)
+    return found
+
+
+def _due(tx: Transaction, task: Task, *, held: bool) -> int | None:
+    """When time alone lets it begin; None for one that is only held back by others."""
+    if held and (task.not_before or 0) <= tx.now:
+        return None
+    return max(task.not_before or 0, tx.now)
+
+
+def _first_state(tx: Transaction, task: Task, *, held: bool) -> TaskState:
+    if held or (task.not_before or 0) > tx.now:
         return "delayed"
     return place_in_line(tx, task.session or "")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 from msgspec import Struct
 
 if TYPE_CHECKING:
+    from autohands.protocols.storage import Kind
     from autohands.storage.events import Entry
 
 T = TypeVar("T")
@@ -27,10 +28,11 @@ class Transaction:
     """What a unit of work gets.
 
     `entries` are the events it appended to a task, by its id. `ready` says that the engine has reason to look again,
-    `cancelled` and `spoken` name running tasks that are to be cancelled or have words to read.
+    `cancelled`, `paused` and `spoken` name running tasks that are to be cancelled, are to rest or have words to read;
+    `kinds` are the bells that are to ring.
     """
 
-    __slots__ = ("cancelled", "connection", "entries", "now", "ready", "spoken")
+    __slots__ = ("cancelled", "connection", "entries", "kinds", "now", "paused", "ready", "spoken")
 
     def __init__(self, connection: sqlite3.Connection, now: int) -> None:
         self.connection = connection
@@ -38,6 +40,8 @@ class Transaction:
         self.entries: list[tuple[str, Sequence[Entry]]] = []
         self.ready = False
         self.cancelled: list[str] = []
+        self.paused: list[str] = []
+        self.kinds: set[Kind] = set()
         self.spoken: list[str] = []
 
 

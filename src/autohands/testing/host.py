@@ -17,6 +17,7 @@ from autohands.protocols.context import Blobs, Models, Secrets
 from autohands.protocols.errors import NotFound, ToolError
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.guard import Guard
+from autohands.protocols.loop import Middleware, Observer, Source
 from autohands.protocols.memory import MemoryBackend
 from autohands.protocols.messages import BlobRef
 from autohands.protocols.process import Command, Process, Spawn
@@ -128,3 +129,15 @@ class NotingHost:
     def add_guard(self, name: str, guard: Guard) -> None:
         """Note a guard."""
         self.added.append(f"guard {name}")
+
+    def add_source(self, name: str, source: Source) -> None:
+        """Note a source."""
+        self.added.append(f"source {name}")
+
+    def add_observer(self, observer: Observer) -> None:
+        """Note an observer."""
+        self.added.append(f"observer {observer.name}")
+
+    def add_middleware(self, middleware: Middleware) -> None:
+        """Note middleware."""
+        self.added.append(f"middleware {middleware.name}")

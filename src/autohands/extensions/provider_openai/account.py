@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field, structs
 
+from autohands.protocols.provider import ModelInfo
 from autohands.sdk.account import Account
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -30,15 +32,27 @@ class OpenAIConfig(OpenAIAccount, frozen=True, kw_only=True):
 
 
 class Quirks(Struct, frozen=True, kw_only=True):
-    """In what a service differs from OpenAI: facts, so that no service needs code of its own."""
+    """In what a service differs from OpenAI: facts, so that no service needs code of its own.
+
+    `models` is its own table of models, `default_model` the one meant where none is named. `thinking_switch` says that
+    reasoning is turned on and off by `thinking.type`, `effort_models` (prefixes) which models take an effort then.
+    `chains` are answers kept at the service, which the next request continues. `printed_calls` looks for tool calls in
+    the text.
+    """
 
     base_url: str | None = None
+    default_model: str | None = None
+    models: Mapping[str, ModelInfo] | None = None
     responses: bool = False
     key_header: Literal["Authorization", "api-key"] = "Authorization"
     max_tokens: Literal["max_completion_tokens", "max_tokens"] = "max_tokens"
     usage_option: bool = True
     cache_key: bool = False
     effort: bool = True
+    thinking_switch: bool = False
+    effort_models: tuple[str, ...] = ()
+    chains: bool = False
+    printed_calls: bool = False
     returns_reasoning: Literal["reasoning_content", "reasoning"] | None = None
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from autohands.extensions.provider_openai.account import OpenAIAccount, find_base_url, find_quirks
+from autohands.extensions.provider_openai.account import OpenAIAccount, Quirks, find_base_url, find_quirks
 from autohands.extensions.provider_openai.models import DEFAULT_MODEL, describe, reasons
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.provider import Delta, LoadBlob, ModelInfo, Request
-from autohands.sdk.account import check_key, key_name
+from autohands.sdk.account import check_key, key_name, nearest_model
 from autohands.sdk.exchange import Call, Decode, exchange
 from autohands.sdk.faults import Service
 from autohands.sdk.fragments import Writer
 from autohands.sdk.http import Endpoint, get_ids
 from autohands.sdk.reply import ReplyAssembler
+
+if TYPE_CHECKING:
+    from autohands.extensions.provider_openai.chained import ChainedResponses
 
 
 class Wire(Struct, frozen=True):
@@ -30,11 +34,19 @@ class Wire(Struct, frozen=True):
 class OpenAIProvider:
     """One account at OpenAI or at a service that speaks like it. Implements `LLMProvider`."""
 
-    def __init__(self, account: OpenAIAccount, http: HttpFactory, load_blob: LoadBlob, *, name: str = "openai") -> None:
+    def __init__(
+        self,
+        account: OpenAIAccount,
+        http: HttpFactory,
+        load_blob: LoadBlob,
+        *,
+        name: str = "openai",
+        quirks: Quirks | None = None,
+    ) -> None:
         self.name = name
         self._account = account
         self._http = http
-        self._quirks = find_quirks(account, name)
+        self._quirks = quirks or find_quirks(account, name)
         self._base_url = find_base_url(account, self._quirks)
         self._service = Service(name, key_name(name), self._base_url)
         self._headers = {"Content-Type": "application/json", "Accept": "text/event-stream", **self._authorization()}
@@ -47,12 +59,13 @@ class OpenAIProvider:
 
     @property
     def default_model(self) -> str | None:
-        """The configured model; OpenAI's own has a default."""
-        return self._account.model or (DEFAULT_MODEL if self.name == "openai" else None)
+        """The configured model; OpenAI's own has a default, and so may a preset."""
+        return self._account.model or self._quirks.default_model or (DEFAULT_MODEL if self.name == "openai" else None)
 
     def describe(self, model: str) -> ModelInfo:
         """What is known of a model; conservative limits and no prices for an unknown one."""
-        return describe(model)
+        table = self._quirks.models
+        return describe(model) if table is None else nearest_model(dict(table), model) or ModelInfo(name=model)
 
     async def models(self) -> list[ModelInfo]:
         """The models that the account may use.
@@ -60,10 +73,8 @@ class OpenAIProvider:
         Raises:
             RetryableError, ProviderError: The service cannot be asked.
         """
-        check_key(self.name, self._account)
-        endpoint = Endpoint(self._service, f"{self._base_url}/models", self._headers, self._account.deadlines)
-        names = await get_ids(self._http, endpoint)
-        return [describe(name) for name in names]
+        names = await get_ids(self._http, self._endpoint("models"))
+        return [self.describe(name) for name in names]
 
     def stream(self, request: Request) -> AsyncIterator[Delta]:
         """Answer one request, ending in exactly one `Replied`.
@@ -72,15 +83,30 @@ class OpenAIProvider:
             RetryableError: A passing fault.
             ProviderError: A final one.
         """
+        if self._quirks.chains and request.cache_key is not None and self._speaks_responses(request.model):
+            return self._chained.stream(request, self._tag(request))
         return exchange(self._http, partial(self._call, request))
 
     async def _call(self, request: Request) -> Call:
         check_key(self.name, self._account)
-        tag = f"{self.name}:{request.model}"
+        tag = self._tag(request)
         wire = self._responses if self._speaks_responses(request.model) else self._chat
         body = await wire.writer.write(request, tag)
-        endpoint = Endpoint(self._service, f"{self._base_url}/{wire.path}", self._headers, self._account.deadlines)
-        return Call(endpoint, body, wire.decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+        if self._quirks.printed_calls and request.tools and wire is self._chat:
+            from autohands.extensions.provider_openai.listening import Listening
+
+            heard = Listening(
+                {tool.name: tool.parameters for tool in request.tools}, vendor=tag, prompt_bytes=len(body)
+            )
+            return Call(self._endpoint(wire.path), body, heard.hearing(wire.decode), heard)
+        return Call(self._endpoint(wire.path), body, wire.decode, ReplyAssembler(vendor=tag, prompt_bytes=len(body)))
+
+    def _tag(self, request: Request) -> str:
+        return f"{self.name}:{request.model}"
+
+    def _endpoint(self, path: str) -> Endpoint:
+        check_key(self.name, self._account)
+        return Endpoint(self._service, f"{self._base_url}/{path}", self._headers, self._account.deadlines)
 
     @cached_property
     def _chat(self) -> Wire:
@@ -92,7 +118,15 @@ class OpenAIProvider:
     def _responses(self) -> Wire:
         from autohands.extensions.provider_openai.wire_responses import ResponsesEncoder, decode
 
-        return Wire("responses", Writer(ResponsesEncoder(), self._load_blob), decode)
+        return Wire("responses", Writer(ResponsesEncoder(self._quirks), self._load_blob), decode)
+
+    @cached_property
+    def _chained(self) -> ChainedResponses:
+        from autohands.extensions.provider_openai.chained import ChainedResponses
+        from autohands.extensions.provider_openai.wire_responses import ResponsesEncoder
+
+        encoder = ResponsesEncoder(self._quirks)
+        return ChainedResponses(encoder, self._load_blob, self._http, partial(self._endpoint, "responses"))
 
     def _speaks_responses(self, model: str) -> bool:
         if self._account.api == "auto":

@@ -94,11 +94,22 @@ class ChatEncoder:
             options["stream_options"] = {"include_usage": True}
         if request.max_output_tokens is not None:
             options[self._quirks.max_tokens] = request.max_output_tokens
-        if request.thinking is not None and self._quirks.effort:
+        if request.thinking is not None and self._quirks.thinking_switch:
+            options |= thinking_switch(self._quirks, request)
+        elif request.thinking is not None and self._quirks.effort:
             options["reasoning_effort"] = _EFFORT[request.thinking]
         if request.cache_key is not None and self._quirks.cache_key:
             options["prompt_cache_key"] = request.cache_key
         return options
+
+
+def thinking_switch(quirks: Quirks, request: Request) -> dict[str, Any]:
+    """How a service with a switch is told to reason: off, on, or, where the model takes one, by an effort alone."""
+    if request.thinking == "off":
+        return {"thinking": {"type": "disabled"}}
+    if request.model.startswith(quirks.effort_models):
+        return {"reasoning_effort": request.thinking}
+    return {"thinking": {"type": "enabled"}}
 
 
 def image_url(ref: BlobRef, images: Images) -> str | None:

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from autohands.extensions.provider_openai.account import OPENAI, Quirks
 from autohands.extensions.provider_openai.models import reasons
-from autohands.extensions.provider_openai.wire_chat import NO_IMAGE, image_url
+from autohands.extensions.provider_openai.wire_chat import NO_IMAGE, image_url, thinking_switch
 from autohands.protocols.messages import (
     BlobRef,
     Image,
@@ -37,7 +38,10 @@ _PARAGRAPH = "\n\n"
 
 
 class ResponsesEncoder:
-    """Writes requests."""
+    """Writes requests for one service."""
+
+    def __init__(self, quirks: Quirks = OPENAI) -> None:
+        self._quirks = quirks
 
     def message(self, message: Message, tag: str, images: Images) -> bytes:
         """One message as the items that stand for it, joined by commas; `tag` is the vendor of the thinking."""
@@ -64,26 +68,64 @@ class ResponsesEncoder:
 
     def body(self, request: Request, messages: Sequence[bytes], tools: Sequence[bytes]) -> bytes:
         """The whole request, of the pieces that were encoded before."""
-        pieces = [b'{"model":', _JSON.encode(request.model), b',"input":[', b",".join(filter(None, messages)), b"]"]
-        if tools:
-            pieces += [b',"tools":[', b",".join(tools), b"]"]
-        return b"".join([*pieces, b",", _JSON.encode(_options(request))[1:]])
+        return _joined(request, messages, tools, self._options(request))
+
+    def link(self, request: Request, messages: Sequence[bytes], tools: Sequence[bytes], chain: Link) -> bytes:
+        """The request as a link of a chain: after the first one only what is new, without system prompt and tools.
+
+        The service refuses `instructions` beside its cache: the system prompt goes as the first message.
+        """
+        options = self._options(request)
+        system = options.pop("instructions", None)
+        options |= {"store": True, "caching": {"type": "enabled"}, "expire_at": chain.ends}
+        if chain.previous is not None:
+            options["previous_response_id"] = chain.previous
+            return _joined(request, messages, (), options)
+        if system is not None:
+            messages = [_JSON.encode({"type": "message", "role": "system", "content": system}), *messages]
+        return _joined(request, messages, tools, options)
+
+    def _options(self, request: Request) -> dict[str, Any]:
+        options: dict[str, Any] = {"stream": True, "store": False}
+        if request.system:
+            options["instructions"] = request.system
+        if request.max_output_tokens is not None:
+            options["max_output_tokens"] = request.max_output_tokens
+        if self._quirks.thinking_switch:
+            options |= _switched(self._quirks, request)
+        elif reasons(request.model):
+            options |= _reasoning(request)
+        if request.cache_key is not None and self._quirks.cache_key:
+            options["prompt_cache_key"] = request.cache_key
+        return options
 
 
-def _options(request: Request) -> dict[str, Any]:
-    options: dict[str, Any] = {"stream": True, "store": False}
-    if request.system:
-        options["instructions"] = request.system
-    if request.max_output_tokens is not None:
-        options["max_output_tokens"] = request.max_output_tokens
-    if reasons(request.model):
-        options["include"] = ["reasoning.encrypted_content"]
-        options["reasoning"] = {"summary": "auto"}
-        if request.thinking is not None:
-            options["reasoning"]["effort"] = _EFFORT[request.thinking]
-    if request.cache_key is not None:
-        options["prompt_cache_key"] = request.cache_key
-    return options
+class Link(Struct, frozen=True):
+    """A link of a chain of answers: the one before, if there is one, and when the service may forget (Unix time)."""
+
+    previous: str | None
+    ends: int
+
+
+def _joined(request: Request, messages: Sequence[bytes], tools: Sequence[bytes], options: dict[str, Any]) -> bytes:
+    pieces = [b'{"model":', _JSON.encode(request.model), b',"input":[', b",".join(filter(None, messages)), b"]"]
+    if tools:
+        pieces += [b',"tools":[', b",".join(tools), b"]"]
+    return b"".join([*pieces, b",", _JSON.encode(options)[1:]])
+
+
+def _reasoning(request: Request) -> dict[str, Any]:
+    reasoning = {"summary": "auto"}
+    if request.thinking is not None:
+        reasoning["effort"] = _EFFORT[request.thinking]
+    return {"include": ["reasoning.encrypted_content"], "reasoning": reasoning}
+
+
+def _switched(quirks: Quirks, request: Request) -> dict[str, Any]:
+    """The switch as in Chat Completions; the effort has another place here."""
+    options = thinking_switch(quirks, request) if request.thinking is not None else {}
+    effort = options.pop("reasoning_effort", None)
+    return options if effort is None else {"reasoning": {"effort": effort}}
 
 
 def _input_part(part: Text | Image, images: Images) -> dict[str, Any]:
@@ -161,6 +203,7 @@ class _Incomplete(Struct):
 
 
 class _Response(Struct):
+    id: str | None = None
     model: str | None = None
     usage: _Usage | None = None
     error: Any = None
@@ -182,11 +225,13 @@ class _Event(Struct, gc=False):
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-def decode(data: str, reply: ReplyAssembler) -> Deltas:
-    """One event of the stream: what it adds to the reply, as deltas."""
+def decode(data: str, reply: ReplyAssembler, ids: list[str] | None = None) -> Deltas:
+    """One event of the stream: what it adds to the reply, as deltas. `ids` takes the service's name for the answer."""
     if data == "[DONE]":
         return ()
     event = read_chunk(_EVENT, data)
+    if ids is not None and event.response is not None and event.response.id:
+        ids[:] = [event.response.id]
     take = _TAKE.get(event.type)
     return take(event, reply) if take is not None else ()
 

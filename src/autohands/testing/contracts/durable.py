@@ -10,8 +10,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from autohands.protocols.changes import Enqueue, Finish
 from autohands.protocols.messages import Message, Reply, Text, Usage
-from autohands.protocols.storage import ApprovalRecord, Engine, Enqueue, Finish, Journal, Lease, Step, Storage
+from autohands.protocols.records import ApprovalRecord, Step
+from autohands.protocols.storage import Engine, Journal, Lease, Storage
 from autohands.protocols.task import Task, TaskRecord
 
 PATIENCE_SECONDS: Final = 20.0

@@ -7,20 +7,10 @@ from typing import Any
 
 import pytest
 
+from autohands.protocols.changes import AskApproval, Cancel, Decide, Finish, Park, ReadWords, Redo, Signal, Speak
 from autohands.protocols.errors import Conflict, Fenced, NotFound
 from autohands.protocols.events import TurnStarted
-from autohands.protocols.storage import (
-    AskApproval,
-    Cancel,
-    Decide,
-    Finish,
-    Lease,
-    Park,
-    ReadWords,
-    Redo,
-    Signal,
-    Speak,
-)
+from autohands.protocols.storage import Lease
 from autohands.protocols.task import TaskRecord
 from autohands.sdk.identity import new_id, now_ms
 from autohands.testing.contracts.durable import (

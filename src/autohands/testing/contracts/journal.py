@@ -7,9 +7,10 @@ import json
 
 import pytest
 
+from autohands.protocols.changes import RecordStep
 from autohands.protocols.errors import NotFound
 from autohands.protocols.events import ReplyFinished, RunStarted, TextDelta, ToolFinished, TurnStarted
-from autohands.protocols.storage import Lease, RecordStep
+from autohands.protocols.storage import Lease
 from autohands.testing.contracts.durable import (
     DONE,
     REPLY,

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 
-from autohands.protocols.errors import BadRequest, Conflict, NotFound
-from autohands.protocols.messages import Usage
-from autohands.protocols.storage import (
+from autohands.protocols.changes import (
     Cancel,
     Enqueue,
     FixSystem,
     ForgetSession,
-    Lease,
     RecordStep,
     RenameSession,
     Reserve,
     Settle,
 )
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
+from autohands.protocols.messages import Usage
+from autohands.protocols.storage import Lease
 from autohands.protocols.task import Task
 from autohands.testing.contracts.durable import DONE, Durable, events_of, serve, submit, tool_step
 

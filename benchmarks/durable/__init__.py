@@ -1,0 +1,1 @@
+"""What the journal does, measured: rates, delays, crowds."""

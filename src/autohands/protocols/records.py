@@ -1,0 +1,92 @@
+"""What is stored, as those see it who ask: steps, sessions, approvals, words."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from autohands.protocols.messages import Usage
+
+StepStatus: TypeAlias = Literal["started", "done", "failed", "unknown"]
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One recorded act of a run, key (task, turn, index): index 0 is the model call, 1… the tool calls of its reply.
+
+    Turn 0 index 0 holds what the run began with. `output` is the JSON of a `Reply`, a `ToolResult` or a list of
+    messages. `input_hash` (effects only) is that of tool, arguments and tool version. `attempt` counts how often the
+    body of an effect was begun, and it may begin 1 + `retries` times: so often a person said so. Times are UTC ms.
+    """
+
+    turn: int
+    index: int
+    kind: Literal["opening", "model", "tool"]
+    name: str
+    status: StepStatus
+    output: bytes | None = None
+    idempotent: bool = True
+    input_hash: bytes | None = None
+    usage: Usage | None = None
+    started: int = 0
+    ended: int | None = None
+    attempt: int = 1
+    retries: int = 0
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether a person said that this effect, whose outcome is unknown, is to begin once more."""
+        return self.status == "unknown" and self.output is None and self.attempt <= self.retries
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a person is to say what became of this effect: nobody knows, and the model was not told so."""
+        return self.status == "unknown" and self.output is None and self.attempt > self.retries
+
+
+class SessionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One conversation. `system` is its system prompt, fixed when it began so that the prefix stays byte-identical.
+
+    `attempts` counts how often its `tasks` were taken up: who knows another number has missed something. A fork's
+    history begins with that of `forked_from`, a session: what its tasks before the task `forked_before` (a `seq`) said.
+    """
+
+    id: str
+    name: str
+    principal: str
+    workspace: str
+    agent: str = "general"
+    title: str = ""
+    system: str | None = None
+    tasks: int = 0
+    attempts: int = 0
+    forked_from: str | None = None
+    forked_before: int | None = None
+    created: int = 0
+    updated: int = 0
+
+
+class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A question to a person, bound by `digest` to the bytes of one call. Times are UTC ms."""
+
+    id: str
+    task: str
+    turn: int
+    index: int
+    tool: str
+    effect: str
+    preview: str
+    digest: bytes
+    state: Literal["pending", "allow", "deny", "expired"] = "pending"
+    by: str = ""
+    reason: str = ""
+    created: int = 0
+    expires: int | None = None
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """Something said to a session while its run was under way. `turn` is the turn that read it."""
+
+    id: int
+    text: str
+    turn: int | None = None

@@ -1,0 +1,38 @@
+"""Deadlines of tasks that do not run: one that passes ends them. A running task looks to its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from autohands.protocols.changes import Finish
+from autohands.storage import endings
+from autohands.storage.parking import FAMILY, MOST_AT_ONCE
+from autohands.storage.transaction import TaskKey, Transaction
+
+LATE: Final = Finish(state="failed", reason="time_limit", error="its deadline passed while it did not run")
+_OPEN: Final = f"deadline IS NOT NULL AND ended IS NULL AND status <> 'running' AND {FAMILY}"
+
+
+def end_late(tx: Transaction, family: str | None) -> int | None:
+    """Tasks whose deadline has passed while they were delayed, blocked, ready, waiting or paused have failed. When the
+    next one passes, in UTC ms."""
+    at = _next(tx, family)
+    if at is None or at > tx.now:
+        return at
+    late = tx.connection.execute(
+        "SELECT seq, id, session, root FROM task INDEXED BY task_deadline"
+        f" WHERE {_OPEN} AND deadline <= :now ORDER BY deadline, seq LIMIT :most",
+        {"now": tx.now, "family": family, "most": MOST_AT_ONCE},
+    ).fetchall()
+    for key in late:
+        endings.end(tx, LATE, TaskKey(*key))
+    return _next(tx, family)
+
+
+def _next(tx: Transaction, family: str | None) -> int | None:
+    row = tx.connection.execute(
+        f"SELECT deadline FROM task INDEXED BY task_deadline WHERE {_OPEN} ORDER BY deadline LIMIT 1",
+        {"family": family},
+    ).fetchone()
+    at: int | None = row[0] if row else None
+    return at
