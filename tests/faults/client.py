@@ -99,7 +99,7 @@ class Client:
             spoken_to = await self._hands.speak(event["session"], f"word {order.key} {self._plan.life}")
             tell("words", spoken_to, order.key, self._plan.life)
         elif order.control == "pause":
-            await self._hands.storage.commit(Pause(task=task, by="client"))
+            await self._hands.storage.commit(Pause(task=task))
             tell("pause", task)
             await self._hands.resume(task)
             tell("resume", task)

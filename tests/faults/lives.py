@@ -39,6 +39,7 @@ class Life:
         self.told: list[list[str]] = []
         self.opened_seconds: float | None = None
         self._born = time.monotonic()
+        self._given_up = False
         self.status: int | None = None
         self.stopped = False
 
@@ -101,10 +102,14 @@ class Life:
             yield line.decode()
 
     def _give_up(self) -> None:
+        if self._given_up:
+            raise ChildProcessError("the nursery does not answer")
+        self._given_up = True
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGABRT)  # shows where it stands
             time.sleep(0.5)
             os.kill(self.pid, signal.SIGKILL)
+        self.listen()  # its end is told here, and not to the next one
         raise Stuck(f"process {self.pid} said nothing for {PATIENCE_SECONDS:.0f} s; last: {self.told[-3:]}")
 
 

@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from faults.lives import Nursery, nursery
 from faults.points import names
@@ -38,9 +39,9 @@ class Progress:
             print(f"{self._done} of {self._total} trials", file=sys.stderr, flush=True)
 
 
-def campaign(nurse: Nursery, seed: int, trials: int, progress: Progress) -> Score:
-    """Every named point at least once, then random instants, `trials` in all; a seed names one order of events."""
-    score, chance, places = Score(seed), random.Random(seed), names()
+def campaign(nurse: Nursery, score: Score, trials: int, progress: Progress) -> None:
+    """Every named point at least once, then random instants, `trials` in all."""
+    seed, chance, places = score.seed, random.Random(score.seed), names()
     _add_all(score, named_kills(nurse, seed, chance.sample(places, len(places)), progress))
     missed = [trial.place.partition(":")[0] for trial in score.trials if not trial.reached]
     score.trials = [trial for trial in score.trials if trial.reached or trial.violations]
@@ -50,7 +51,6 @@ def campaign(nurse: Nursery, seed: int, trials: int, progress: Progress) -> Scor
         trial.place.partition(":")[0] for workload in again for trial in workload.trials if not trial.reached
     )
     _add_all(score, random_kills(nurse, chance.randrange(1 << 30), trials - score.kills, progress))
-    return score
 
 
 def _add_all(score: Score, workloads: Iterable[Workload] | Iterator[Workload]) -> None:
@@ -68,8 +68,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the card as JSON")
     options = parser.parse_args()
     print(f"seed {options.seed}", file=sys.stderr, flush=True)
-    with nursery() as nurse:
-        score = campaign(nurse, options.seed, options.trials, Progress(options.trials))
+    score = Score(options.seed)
+    with suppress(KeyboardInterrupt), nursery() as nurse:  # Ctrl-C: the card of what there is
+        campaign(nurse, score, options.trials, Progress(options.trials))
     if options.json:
         print(json.dumps(score.as_dict(), indent=2))
     else:

@@ -157,9 +157,9 @@ class Workload:
         if self._ground.violations and self._ground not in self.trials:
             self.trials.insert(0, self._ground)
 
-    def close(self) -> bool:
-        """Forget its files; False, and they stay, where something was wrong."""
-        if any(trial.violations for trial in self.trials):
+    def close(self, *, keep: bool = True) -> bool:
+        """Forget its files; False, and they stay, where something was wrong, unless they are not to be kept."""
+        if keep and any(trial.violations for trial in self.trials):
             return False
         shutil.rmtree(self._directory)
         return True
@@ -296,13 +296,13 @@ def named_kills(
 
 def is_rare(name: str) -> bool:
     """Whether ordinary work never passes a failpoint."""
-    return name.startswith(("damage.", "decisions.", "retention.", "migrations."))
+    return name.startswith(("claims.abandoned", "damage.", "decisions.", "retention.", "migrations."))
 
 
 def _kill_rarely(workload: Workload, name: str) -> None:
     if name.startswith("damage."):
         workload.damage()
-    elif name.startswith("decisions."):
+    elif name.startswith(("claims.", "decisions.")):
         workload.add(Order(key="order0", session="s", script=("spend",), on_unknown="ask"))
         workload.kill_at("act.begun")
     elif name.startswith("retention."):

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 import autohands
+from autohands.config.schema import Config
 from autohands.daemon.service import Service
 from autohands.protocols.upkeep import Retention
 from faults.cast import ALLOWED, Model, Recorder, make_tools
@@ -50,9 +51,14 @@ async def live(plan: Plan) -> None:
                 tell("open", plan.life)
                 group.create_task(_attend(hands, plan))
 
-            await Service(hands).run(ready)
+            await Service(hands, _obeyed).run(ready)
             hurrying.cancel()
     tell("all", plan.life)
+
+
+def _obeyed(config: Config) -> None:
+    """A configuration has come into force: nothing here follows it."""
+    del config
 
 
 async def _attend(hands: autohands.Hands, plan: Plan) -> None:
