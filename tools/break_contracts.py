@@ -24,7 +24,12 @@ BREAKS = {
     "app": [("cli/__init__.py", "import autohands.storage"), ("bridge.py", "import autohands.sandbox")],
     "doors": [("app.py", "import autohands.extensions.tools_shell")],
     "extensions": [("extensions/tools_shell/__init__.py", "import autohands.core")],
-    "neighbours": [("extensions/tools_shell/__init__.py", "import autohands.extensions.tools_search")],
+    "neighbours": [
+        ("extensions/tools_shell/__init__.py", "import autohands.extensions.tools_search"),
+        ("extensions/provider_openai/__init__.py", "import autohands.extensions.provider_ark"),
+        ("extensions/provider_local/__init__.py", "import autohands.extensions.provider_ark"),
+        ("extensions/provider_anthropic/__init__.py", "import autohands.extensions.provider_openai"),
+    ],
     "protocols": [("protocols/__init__.py", "import aiohttp"), ("protocols/task.py", "import sqlite3")],
 }
 

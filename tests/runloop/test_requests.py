@@ -118,7 +118,8 @@ def test_a_delivery_becomes_a_task_that_is_not_trusted() -> None:
     payload = {"ref": "{delivery}", "n": 1}
     task = task_of_delivery("github", "id-1", payload, "From {source} ({delivery}): {payload} {unknown} {")
     assert task.prompt == 'From github (id-1): {"ref":"{delivery}","n":1} {unknown} {'
-    assert (task.source, task.idempotency_key, task.payload) == ("webhook:github", "id-1", payload)
+    assert (task.source, task.idempotency_key, task.payload) == ("webhook:github", "id-1", None)
+    assert task_of_delivery("github", "id-1", payload, "Look").payload == payload  # else the model would not see it
     assert (task.labels.integrity, task.labels.untrusted) == ("untrusted", True)
 
 

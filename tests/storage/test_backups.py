@@ -1,8 +1,10 @@
 """Copies made while others write: whole, checked, private, and good on another host."""
 
 import asyncio
+import os
 import shutil
 import threading
+import time
 from pathlib import Path
 
 import msgspec
@@ -159,3 +161,35 @@ async def test_what_is_no_copy_is_not_restored(path: Path, tmp_path: Path) -> No
     assert path.read_bytes() == before
     assert not (path.parent / damage.FOLDER).exists()
     assert msgspec.json.encode(backups.verify(Path(made.path)))
+
+
+@pytest.mark.parametrize(("days", "left"), [(2, 0), (0.5, 3)])
+async def test_what_killed_copying_has_left_goes_after_a_day(path: Path, days: float, left: int) -> None:
+    async with storage.open(path) as store:
+        await store.blobs.put(b"picture", "image/png")
+        made = Path((await store.back_up(1)).path)
+        folder = made.parent
+        parts = [folder / ".autohands-x.db.part", folder / ".autohands-x.db.part-journal", folder / "gone.db.blobs"]
+        for part in parts[:2]:
+            part.touch()
+        (parts[2] / "ab").mkdir(parents=True)
+        at = time.time() - days * 86_400
+        for each in (*parts, made, backups.blobs_of(made)):
+            os.utime(each, (at, at))
+        assert backups.prune(folder, 1) == 0
+        assert sum(part.exists() for part in parts) == left
+        assert made.exists()
+        assert backups.blobs_of(made).exists()
+
+
+async def test_a_copy_that_cannot_be_completed_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "there" / "copy.db"
+    async with storage.open(path) as store:
+        await store.blobs.put(b"picture", "image/png")
+        blob = next((path.parent / "blobs").glob("??/*"))
+        await store.blobs.put(b"another", "image/png")
+        blob.unlink()
+        blob.mkdir()  # what lies there can neither be linked nor copied
+        with pytest.raises(StorageUnavailable):
+            await asyncio.to_thread(backups.back_up, path, target)
+    assert list(target.parent.iterdir()) == []

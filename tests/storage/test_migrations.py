@@ -130,6 +130,26 @@ def test_a_script_is_split_where_sqlite_would() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n UPDATE a SET b = CASE b WHEN ';' THEN 1 END; DELETE FROM c;\nEND",
+        "INSERT INTO a VALUES('one; two');",
+        "-- a remark; with a semicolon\nDELETE FROM a;",
+    ],
+)
+def test_a_statement_with_semicolons_in_it_is_one(script: str) -> None:
+    assert len(list(statements(script))) == 1
+
+
+@pytest.mark.parametrize(
+    "end", ["INSERT INTO a VALUES('open", "CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a;"]
+)
+def test_a_script_that_breaks_off_is_no_shorter_script(end: str) -> None:
+    with pytest.raises(ValueError, match="breaks off"):
+        list(statements(f"DELETE FROM a;\n{end}"))
+
+
 def test_cr13_what_a_release_has_written_is_not_changed() -> None:
     digests = [hashlib.sha256(script.encode()).hexdigest() for script in MIGRATIONS]
     assert digests[: len(RELEASED)] == RELEASED

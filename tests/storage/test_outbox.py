@@ -127,7 +127,7 @@ def test_no_statement_reads_all_messages(path: Path, store: Store) -> None:
         (message,) = outbox.take(tx, TakeMessages(channel="c", most=8))
         outbox.settle(tx, SettleMessage(message=message.id, attempt=1, state="held"))
         outbox.decide(tx, DecideMessage(message=message.id, send=True))
-        assert dict(connection.execute(outbox._DUE)).keys() == {"c", "d"}
+        assert dict(connection.execute(outbox._DUE, {"now": tx.now})).keys() == {"c", "d"}
         outbox._newest(connection, ("held", "pending"), 10)
         connection.set_trace_callback(None)
         plans = {each: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {each}")] for each in told}
@@ -136,3 +136,18 @@ def test_no_statement_reads_all_messages(path: Path, store: Store) -> None:
         (each, line) for each, plan in plans.items() for line in plan if line.startswith(("SCAN message", "SCAN m "))
     ]
     assert scans == []
+
+
+@pytest.mark.parametrize(("put_off", "taken"), [(0, 0), (1, 1)])
+async def test_ti04_a_message_put_off_before_the_clock_was_set_back_is_sent(
+    store: Store, path: Path, put_off: int, taken: int
+) -> None:
+    """`put_off` years after now: then its next time is in that year too."""
+    await store.commit(Send(address="c:t", text="x"))
+    (message,) = await take(doors(store))
+    year = 365 * 86_400_000
+    await settle(doors(store), message, "pending", send_at=now_ms() + year)
+    with tables(path) as connection:
+        connection.execute("UPDATE message SET updated = updated + ?", (put_off * year,))
+    assert ((await store.outbox.due())["c"] <= now_ms()) == bool(taken)
+    assert len(await take(doors(store))) == taken

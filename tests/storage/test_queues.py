@@ -150,3 +150,23 @@ async def test_what_is_taken_over_keeps_its_place(path: Path) -> None:
 
                 await soon(ended)
         assert ran == [first.id, second.id]
+
+
+@pytest.mark.parametrize("seconds", [3600, -3600])
+async def test_ti04_starts_counted_before_the_clock_was_set_hold_nothing_back(store: Store, seconds: int) -> None:
+    await store.commit(LimitQueues(limits=(QueueLimits(name="default", rate=2, period_seconds=60),)))
+    with tables(store._database.path) as connection:
+        for at in (now_ms() + seconds * 1000, now_ms() + seconds * 1000 + 1):
+            connection.execute("INSERT INTO rate VALUES('default', ?, 1)", (at,))
+    for record in [await submit(store), await submit(store)]:
+        await store.engine.serve(ended, slots=1, root=record.id)
+    with tables(store._database.path) as connection:
+        assert connection.execute("SELECT sum(n) FROM rate").fetchone() == (2,)
+    held = await submit(store)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await store.engine.serve(ended, slots=1, root=held.id)
+
+
+async def ended(lease: Lease) -> None:
+    await lease.commit(DONE)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from autohands import storage
-from autohands.protocols.changes import Finish, Park, Pause, Redo
+from autohands.protocols.changes import BackOff, Finish, Park, Pause, Redo
 from autohands.protocols.errors import Fenced
 from autohands.protocols.storage import Lease
 from autohands.storage import Store
@@ -148,3 +148,18 @@ async def test_a_pause_wakes_nobody_who_waits_for_nothing(store: Store) -> None:
         await soon(ended)
         await asyncio.sleep(0)
     assert ran == [other.id]
+
+
+@pytest.mark.parametrize(("put_off", "ran"), [(0, 0), (1, 1)])
+async def test_ti04_a_task_put_off_before_the_clock_was_set_back_runs(
+    store: Store, path: Path, put_off: int, ran: int
+) -> None:
+    """`put_off` years after now: then its next time is in that year too."""
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        await lease.commit(BackOff(error="busy", delay_seconds=3600))
+    with tables(path) as connection:
+        connection.execute("UPDATE task SET updated = updated + ?", (put_off * 365 * 86_400_000,))
+    async with serving(store, nothing):
+        await store.engine.serve(nothing, slots=1, root=(await submit(store)).id)
+        assert (await store.task(record.id)).finished == bool(ran)

@@ -2,18 +2,19 @@
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from autohands import storage
-from autohands.protocols.changes import Cancel
+from autohands.protocols.changes import Cancel, Fork
 from autohands.protocols.errors import NotFound
 from autohands.protocols.events import RunFinished
 from autohands.protocols.messages import BlobRef
 from autohands.protocols.upkeep import Retained, Retention
-from autohands.storage.retention import DAY_MS
+from autohands.storage.retention import DAY_MS, _forget
 from storage.stores import submit, tables
 
 NOTHING = Retained()
@@ -69,6 +70,42 @@ async def test_cr15_of_too_many_sessions_the_least_recently_used_go(store: stora
     age(path, 50, "name = 'busy'")
     assert (await store.retain(Retention(sessions=3))).sessions == 3
     assert [each.name for each in await store.sessions()] == ["s5", "s4", "s3", "busy"]
+
+
+@pytest.mark.parametrize(("forked", "gone"), [(True, 0), (False, 1)])
+async def test_cr15_a_session_that_others_go_on_from_stays(
+    store: storage.Store, path: Path, *, forked: bool, gone: int
+) -> None:
+    old = await ended(store, "old")
+    if forked:
+        await store.commit(Fork(task=old))
+    age(path, 91, "name = 'old'")
+    assert (await store.retain(Retention())).sessions == gone
+
+
+async def test_cr15_a_session_whose_last_task_has_just_ended_stays(store: storage.Store, path: Path) -> None:
+    waited = await submit(store, session="waited")
+    with tables(path) as connection:
+        connection.execute("UPDATE session SET updated = updated - ?", (100 * DAY_MS,))
+    await store.commit(Cancel(task=waited.id))
+    assert (await store.retain(Retention())).sessions == 0
+    age(path, 91)
+    assert (await store.retain(Retention())).sessions == 1
+
+
+@pytest.mark.parametrize("meanwhile", ["used", "forked", "left alone"])
+async def test_cr15_a_session_that_is_taken_up_while_old_ones_go_stays(
+    store: storage.Store, path: Path, meanwhile: str
+) -> None:
+    old = await ended(store, "old")
+    age(path, 91)
+    with tables(path) as connection:
+        found = connection.execute("SELECT id, updated FROM session").fetchone()
+    if meanwhile == "used":
+        await ended(store, "old")
+    if meanwhile == "forked":
+        await store.commit(Fork(task=old))
+    assert await store._database.write(partial(_forget, found=found)) == (meanwhile == "left alone")
 
 
 async def test_cr15_old_events_go_but_the_last_which_readers_end_with(store: storage.Store, path: Path) -> None:

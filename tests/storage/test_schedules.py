@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
 
-from autohands.protocols.errors import BadRequest
-from autohands.protocols.schedule import Fire, ResumeSchedule, Schedule
+from autohands.protocols.errors import BadRequest, Conflict
+from autohands.protocols.schedule import Due, Fire, ResumeSchedule, Schedule
 from autohands.protocols.task import Task
-from autohands.storage import Store
+from autohands.protocols.upkeep import Retention
+from autohands.storage import Store, endings, tasks
 from autohands.storage.schedules import FIRST_BACKOFF_MS, LONGEST_BACKOFF_MS
+from autohands.storage.transaction import Transaction
 from autohands.testing.contracts.durable import Durable
 from autohands.testing.contracts.schedules import FAILED, MINUTE, T0, finish, fire, minutely, save
 from storage.stores import tables
@@ -70,6 +74,64 @@ async def test_an_alert_that_cannot_be_sent_ends_the_task_all_the_same(durable: 
     await finish(durable, occurrence.task, FAILED)
     assert (await durable.storage.schedules.get("tick")).state == "paused"
     assert (await durable.storage.task(occurrence.task or "")).state == "failed"
+
+
+async def failing(durable: Durable) -> str:
+    """A task whose failure pauses its schedule."""
+    await save(durable, minutely(max_failures=1))
+    (occurrence,) = await fire(durable)
+    return occurrence.task or ""
+
+
+def refused(tx: Transaction) -> None:
+    raise Conflict("not now")
+
+
+async def test_bu08_an_alert_is_logged_once_though_its_unit_is_run_twice(
+    store: Store, durable: Durable, caplog: pytest.LogCaptureFixture
+) -> None:
+    task, gate, times = await failing(durable), threading.Event(), list[int]()
+
+    def end(tx: Transaction) -> None:
+        times.append(tx.now)
+        endings.end(tx, FAILED, tasks.key_of(tx.connection, task))
+
+    write = store._database.write
+    waiting = asyncio.ensure_future(write(lambda tx: gate.wait(20)))
+    group = asyncio.gather(write(end), write(refused), return_exceptions=True)
+    await asyncio.sleep(0)
+    gate.set()
+    await waiting
+    assert isinstance((await group)[1], Conflict)
+    assert len(times) == 2
+    assert [record.levelname for record in caplog.records if "is paused" in record.message] == ["ERROR"]
+
+
+async def test_bu08_an_alert_of_a_unit_that_was_refused_is_not_logged(
+    store: Store, durable: Durable, caplog: pytest.LogCaptureFixture
+) -> None:
+    task = await failing(durable)
+
+    def end(tx: Transaction) -> None:
+        endings.end(tx, FAILED, tasks.key_of(tx.connection, task))
+        refused(tx)
+
+    with pytest.raises(Conflict):
+        await store._database.write(end)
+    assert "is paused" not in caplog.text
+
+
+async def test_ti04_a_time_whose_row_was_too_old_to_be_kept_is_not_fired_again(store: Store, durable: Durable) -> None:
+    await save(durable, minutely(overlap="allow"))
+    for number in range(5):
+        await fire(durable, T0 + number * MINUTE)
+    assert (await store.retain(Retention(occurrences=2))).occurrences == 3
+    with tables(store._database.path) as connection:
+        connection.execute("DELETE FROM task")  # its sessions are gone too
+    await store.commit(Fire(name="tick", expected=T0 + 5 * MINUTE, due=(), next_at=T0))  # the clock was put back
+    times = [T0 - MINUTE, *(T0 + number * MINUTE for number in range(6))]
+    written = await fire(durable, dues=tuple(Due(at=at) for at in times))
+    assert [each.at for each in written] == [T0 + 5 * MINUTE]
 
 
 async def test_a_schedule_that_came_back_is_not_fired_for_a_time_that_was(durable: Durable, path: Path) -> None:

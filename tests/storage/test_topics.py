@@ -159,7 +159,7 @@ def plan(connection: sqlite3.Connection, query: str, values: tuple[object, ...] 
 @pytest.mark.parametrize(
     ("query", "values"),
     [
-        (topics._READERS, ("a",)),
+        (topics._READERS, ("a", 1)),
         (topics._UNREAD, ("s", 1)),
         (topics._DELETE_READ, (1,)),
         ("DELETE FROM delivery WHERE subscriber = ? AND seq <= ?", ("s", 1)),

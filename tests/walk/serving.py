@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,39 +15,45 @@ from typing import Any, TypeVar
 from .processes import AUTOHANDS, WAIT_SECONDS, autohands
 
 T = TypeVar("T")
+COMMAND = (AUTOHANDS, "serve", "--json")
 
 
 class Server:
-    """The process, and what it has said on standard error."""
+    """The process, and what it has said: JSON lines on standard output, the rest on standard error."""
 
-    def __init__(self, env: dict[str, str], cwd: Path, log: Path) -> None:
-        self._env, self._cwd, self._log = env, cwd, log
+    def __init__(self, env: dict[str, str], cwd: Path, log: Path, command: Sequence[str] = COMMAND) -> None:
+        self._env, self._cwd, self._command = env, cwd, command
+        self._log, self._lines = log, log.with_suffix(".jsonl")
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[str]:
-        with self._log.open("a") as errors:
+        read = self._lines.stat().st_size if self._lines.exists() else 0
+        with self._log.open("a") as errors, self._lines.open("a") as lines:
             process = subprocess.Popen(
-                [AUTOHANDS, "serve", "--json"],
-                env=self._env,
-                cwd=self._cwd,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
+                self._command, env=self._env, cwd=self._cwd, stdout=lines, stderr=errors, text=True
             )
-        assert process.stdout
-        line = process.stdout.readline()
-        assert line, self.said()
-        assert json.loads(line)["ready"]
+        end = time.monotonic() + WAIT_SECONDS
+        while not (first := self._lines.read_bytes()[read:]).endswith(b"\n"):
+            assert process.poll() is None, self.said()
+            assert time.monotonic() < end, self.said()
+            time.sleep(0.02)
+        assert json.loads(first.splitlines()[0])["ready"]
         return process
 
     def said(self) -> str:
-        """Everything on standard error so far."""
-        return self._log.read_text()
+        """Everything it has said so far, on both."""
+        return self._log.read_text() + self._lines.read_text()
+
+    def told(self, kind: str = "", **fields: Any) -> list[dict[str, Any]]:
+        """The JSON lines so far of that type and with these values."""
+        whole = self._lines.read_bytes().rpartition(b"\n")[0].splitlines()
+        wanted = {"type": kind, **fields} if kind else fields
+        return [each for each in map(json.loads, whole) if all(each.get(name) == wanted[name] for name in wanted)]
 
     def kill(self) -> None:
         """End it as a power cut would."""
         self.process.kill()
-        self._gone()
+        self.gone()
 
     def restart(self) -> None:
         """Start it anew."""
@@ -56,19 +62,17 @@ class Server:
     def end(self, number: int = signal.SIGTERM) -> int:
         """End it with a signal; its exit status."""
         self.process.send_signal(number)
-        return self._gone()
+        return self.gone()
 
-    def _gone(self) -> int:
-        assert self.process.stdout
-        status = self.process.wait(WAIT_SECONDS)
-        self.process.stdout.close()
-        return status
+    def gone(self) -> int:
+        """Wait until it has ended; its exit status."""
+        return self.process.wait(WAIT_SECONDS)
 
 
 @contextmanager
-def server(env: dict[str, str], cwd: Path) -> Iterator[Server]:
+def server(env: dict[str, str], cwd: Path, command: Sequence[str] = COMMAND) -> Iterator[Server]:
     """A running server."""
-    running = Server(env, cwd, cwd.parent / "serve.log")
+    running = Server(env, cwd, cwd.parent / "serve.log", command)
     try:
         yield running
     finally:
@@ -82,7 +86,7 @@ def eventually(look: Callable[[], T | None], seconds: float = WAIT_SECONDS) -> T
     while time.monotonic() < end:
         if found := look():
             return found
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise AssertionError("it did not come to pass")
 
 

@@ -19,7 +19,7 @@ from autohands.protocols.outbox import Send
 from autohands.storage import open as open_storage
 from autohands.testing.script import Turn
 
-from .processes import WAIT_SECONDS, autohands, environment, serving
+from .processes import autohands, environment, serving
 from .serving import Server, asked, eventually, server
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -134,9 +134,7 @@ class Place(Struct, frozen=True):
 
     def die(self) -> None:
         """Wait until the failpoint has killed it; the next start has none."""
-        assert self.running.process.wait(WAIT_SECONDS) == -9
-        assert self.running.process.stdout
-        self.running.process.stdout.close()
+        assert self.running.gone() == -9
         self.env.pop("AUTOHANDS_FAILPOINT")
 
 

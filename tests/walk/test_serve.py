@@ -63,7 +63,7 @@ def test_cr04_sigterm_interrupts_what_does_not_end_in_time(tmp_path: Path, home:
         env = environment(home, service)
         task = submit("Something long", env, workspace)
         with server(env, workspace) as running:
-            eventually(lambda: (workspace / "sink.txt").exists())
+            eventually((workspace / "sink.txt").exists)
             assert running.end() == 0
             assert state(task, env, workspace) == "ready"
             running.restart()
@@ -80,7 +80,7 @@ def test_cr04_a_second_signal_does_not_wait(tmp_path: Path, home: Path, workspac
         env = environment(home, service)
         submit("Something long", env, workspace)
         with server(env, workspace) as running:
-            eventually(lambda: (workspace / "sink.txt").exists())
+            eventually((workspace / "sink.txt").exists)
             running.process.send_signal(signal.SIGTERM)
             eventually(lambda: "ending" in running.said())
             assert running.end() == 0
@@ -92,7 +92,7 @@ def test_a_killed_one_goes_on_and_takes_up_what_a_killed_run_left(tmp_path: Path
         env = environment(home, service)
         task = submit("Something long", env, workspace)
         with server(env, workspace) as running:
-            eventually(lambda: (workspace / "sink.txt").exists())
+            eventually((workspace / "sink.txt").exists)
             running.kill()
             running.restart()
             eventually(lambda: state(task, env, workspace) == "done")

@@ -25,6 +25,7 @@ from autohands.cli.checks import (
 from autohands.cli.fail import DONE, FAILED, colourful
 from autohands.cli.listing import cell, show_json
 from autohands.cli.paper import paint
+from autohands.cli.served import check_service
 
 _MARKS = {"ok": ("✓", "green"), "missing": ("!", "yellow"), "wrong": ("✗", "red")}
 
@@ -40,7 +41,7 @@ def command(*, fix: bool, json: bool, config: Path | None) -> int:
     findings += check_database()
     if not _wrong(findings):
         findings += work.run(_look_inside(config))
-    findings += [check_search(), check_commands()]
+    findings += [*check_service(), check_search(), check_commands()]
     if json:
         show_json({"ok": not _wrong(findings), "items": msgspec.to_builtins(findings)})
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from autohands.cli import options, work
 if TYPE_CHECKING:
     from autohands.config.schema import Config
     from autohands.hands import Hands
+
+MOST_EARLY = 1_000
 
 
 @click.command("serve")
@@ -32,10 +35,14 @@ def command(*, workspace: Path | None, json: bool, config: Path | None) -> int:
     from autohands.daemon.service import serve
     from autohands.daemon.telling import Json, Plain, Told
 
-    out, errors = Lines(1, _dropped), Lines(2, _dropped)
+    out, errors = Lines(1, _dropped_json if json else _dropped), Lines(2, _dropped)
+    told = Told(out, Json()) if json else Told(errors, Plain())
+    early = MemoryHandler(MOST_EARLY, logging.CRITICAL + 1, Told(errors, Plain()))
 
     def ready(hands: Hands) -> None:
         out.put(_ready(hands, json=json))
+        early.setTarget(told)
+        work.log_to(told)
         for line in work.warnings(hands):
             logging.getLogger("autohands").warning("%s", line)
 
@@ -44,8 +51,11 @@ def command(*, workspace: Path | None, json: bool, config: Path | None) -> int:
 
     with out.written(), errors.written():
         logging.captureWarnings(capture=True)
-        work.log_to(Told(out, Json()) if json else Told(errors, Plain()))
-        asyncio.run(serve(ready, obeyed, config_file=config, workspace=workspace))
+        work.log_to(early if json else told)  # the first line of JSON is that it is ready
+        try:
+            asyncio.run(serve(ready, obeyed, config_file=config, workspace=workspace))
+        finally:
+            early.flush()
     return 0
 
 
@@ -58,3 +68,7 @@ def _ready(hands: Hands, *, json: bool) -> str:
 
 def _dropped(count: int) -> str:
     return f"({count} lines were left out: nobody read them)"
+
+
+def _dropped_json(count: int) -> str:
+    return msgspec.json.encode({"type": "dropped", "lines": count}).decode()

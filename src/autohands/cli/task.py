@@ -135,7 +135,7 @@ def pause(task: str, *, json: bool, config: Path | None) -> int:
 
 async def _pause(task: str, *, json: bool, config: Path | None) -> int:
     async with work.opened(config=config, serve=False) as hands:
-        change = Pause(task=(await hands.storage.task(task)).id, by="owner")
+        change = Pause(task=(await hands.storage.task(task)).id)
         record: TaskRecord = (await hands.storage.commit(change))[0]
     return _tell(record, record.state if record.state == "paused" else "asked to rest after its step", json=json)
 

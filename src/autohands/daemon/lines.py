@@ -40,7 +40,7 @@ class Lines:
                 self._waiting.put(None, timeout=last_seconds)
                 self._thread.join(last_seconds)
             except Full:
-                pass  # noqa: S110  it writes to nobody, and dies with the process
+                pass  # it writes to nobody, and dies with the process
 
     def put(self, line: str) -> None:
         """Say a line, without its end. From any thread."""

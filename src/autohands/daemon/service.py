@@ -68,7 +68,6 @@ class Service:
         self._signals = Signals()
         self._pieces: dict[str, Piece] = {}
         self._put: dict[str, Piece] = {}
-        self._progress = Progress(hands.storage)
         self._reload = Source0("reload", self._follow_configuration)
 
     async def run(self, ready: Callable[[Hands], None]) -> None:
@@ -81,22 +80,28 @@ class Service:
         sentinel = Sentinel(hands.inspector, hands.storage.queues.all, paths.run / REPORT, self._pace)
         ground = Ground(paths.database, paths.run / NAME, every_seconds=self._pace.look_seconds)
         with self._signals.heard(self._reload.signal), sentinel.watching():
-            await self._take_in(hands.loaded)
-            self._attach()
+            progress = self._tell()
+            await self._take_in(hands.loaded)  # before schedules fire: it may have taken one away
+            self._attach(progress)
             ready(hands)
             await _first_of(self._signals.stop.wait(), ground.watch())
             await self._end()
 
-    def _attach(self) -> None:
+    def _tell(self) -> Progress:
+        """Tell of what goes on, from the first task on."""
+        progress = Progress(self._hands.storage)
+        self._hands.kernel.registries.middleware.add("serve", (progress.middleware.name, progress.middleware))
+        self._hands.loop.add_service("progress", progress.run)
+        return progress
+
+    def _attach(self, progress: Progress) -> None:
         """Put everything into the run loop that does not depend on the configuration."""
         hands, loop = self._hands, self._hands.loop
-        hands.kernel.registries.middleware.add("serve", (self._progress.middleware.name, self._progress.middleware))
         hands.kernel.registries.channels.follow(self._arrange)
         loop.add_observer(Idle(loop).observer)
         loop.add_source0(self._reload)
-        loop.add_service("progress", self._progress.run)
         loop.add_service("recovery", Recovery(hands.storage, DEFAULT).run)
-        loop.add_service("schedules", Schedules(hands.storage, told=self._progress.occurred).run)
+        loop.add_service("schedules", Schedules(hands.storage, told=progress.occurred).run)
         loop.add_service("upkeep", Upkeep(hands).run)
 
     # --- the configuration -----------------------------------------------------------------------------------------

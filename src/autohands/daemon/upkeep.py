@@ -18,7 +18,7 @@ from autohands.runloop.zones import local_zone
 logger = logging.getLogger(__name__)
 
 WHEN: Final = "17 4 * * *"
-FRESH_SECONDS: Final = 20 * 3600
+FRESH_SECONDS: Final = 12 * 3600
 
 
 class Upkeep:
@@ -33,7 +33,7 @@ class Upkeep:
         await CronTimer("upkeep", WHEN, local_zone(), self.look).run()
 
     def _has_copy(self) -> bool:
-        """Whether there is a copy of today: a program that starts again and again would else drive out older ones."""
+        """Whether there is a fresh copy: a program that starts again and again would else drive out older ones."""
         kept = backups.kept(self._hands.home / backups.FOLDER)
         return bool(kept) and 0 <= time.time() - kept[0].stat().st_mtime < FRESH_SECONDS
 

@@ -96,11 +96,10 @@ class Pause(Struct, frozen=True, kw_only=True):
     `Redo` lets it go on. Storage writes `task.waiting` with the reason `paused`, unless its run parks for that reason.
 
     Raises:
-        NotFound: No such task. Conflict: It has ended.
+        NotFound: No such task. Conflict: It has ended, or is being cancelled.
     """
 
     task: str
-    by: str = ""
 
 
 class DecideStep(Struct, frozen=True, kw_only=True):

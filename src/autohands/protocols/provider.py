@@ -93,7 +93,7 @@ class LLMProvider(Protocol):
 
     @property
     def available(self) -> bool:
-        """Whether it has what it needs to be asked: a key, an address, a file. No I/O."""
+        """Whether it has what it needs to be asked: a key, an address, a file; a server nearby may get a quick look."""
         ...
 
     def describe(self, model: str) -> ModelInfo:

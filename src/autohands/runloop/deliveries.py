@@ -32,7 +32,7 @@ def task_of_delivery(source: str, delivery_id: str, payload: dict[str, Any], pro
     """The task of one delivery: submitted again, under the same id, it is the same task and no second run.
 
     `{payload}`, `{source}` and `{delivery}` in the template stand for the payload as JSON, the source's name and the
-    id. What comes from outside is labelled untrusted.
+    id; a payload that the template does not name stands behind the prompt. What comes from outside is untrusted.
 
     Raises:
         BadRequest: The name or the id is empty or too long, or the payload is no JSON.
@@ -49,7 +49,7 @@ def task_of_delivery(source: str, delivery_id: str, payload: dict[str, Any], pro
         raise BadRequest(f"the payload of {source} {delivery_id} cannot be written as JSON: {error}") from None
     return Task(
         prompt=filled(prompt_template, {"payload": text, "source": source, "delivery": delivery_id}),
-        payload=payload,
+        payload=None if "{payload}" in prompt_template else payload,
         source=f"webhook:{source}",
         idempotency_key=delivery_id,
         labels=Labels(integrity="untrusted", untrusted=True),

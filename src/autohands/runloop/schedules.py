@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from autohands.protocols.changes import Change
-from autohands.protocols.errors import BadRequest, ConfigError
+from autohands.protocols.errors import BadRequest, ConfigError, NotFound
 from autohands.protocols.schedule import (
     Due,
     Fire,
@@ -36,7 +36,7 @@ from autohands.sdk.identity import now_ms
 
 logger = logging.getLogger(__name__)
 
-MOST_AT_ONCE: Final = 1000
+MOST_AT_ONCE: Final = 200
 MOST_ROWS: Final = 100
 MOST_CATCH_UP: Final = 1000
 JUMP_MS: Final = 2000
@@ -89,7 +89,7 @@ class Schedules:
         if jump is not None:
             await self._follow_clock(now, jump)
         while records := await self._storage.schedules.due(now, MOST_AT_ONCE):
-            await self._commit(settlement(record, now) for record in records)
+            await self._commit([await self._settled(record, now) for record in records])
         due = await self._storage.schedules.next_due()
         left = LONGEST_SECONDS if due is None else (due - self._now_ms() + 1) / 1000
         return min(max(left, 0.0), LONGEST_SECONDS)
@@ -110,17 +110,23 @@ class Schedules:
         for first in range(0, len(moved), MOST_AT_ONCE):
             await self._commit(moved[first : first + MOST_AT_ONCE])
 
-    async def _commit(self, changes: Iterable[Fire | PauseSchedule]) -> None:
-        """Commit each by itself, all at once: the writer groups them. What one raises does not hold others up."""
+    async def _settled(self, record: ScheduleRecord, now: int) -> Fire | PauseSchedule:
+        """What becomes of a schedule. After a long absence that takes a while for each: others run in between."""
+        await asyncio.sleep(0)
+        return settlement(record, now)
+
+    async def _commit(self, changes: Sequence[Fire | PauseSchedule]) -> None:
+        """Commit each by itself, all at once: the writer groups them. What one raises does not hold others up; one that
+        was removed meanwhile is left out."""
         failpoint("schedules.due")
         outcomes = await asyncio.gather(*map(self._storage.commit, changes), return_exceptions=True)
         failpoint("schedules.settled")
+        for (settled,) in (outcome for outcome in outcomes if not isinstance(outcome, BaseException)):
+            for occurrence in settled if isinstance(settled, list) else ():
+                self._told(occurrence)
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, BaseException) and not isinstance(outcome, NotFound):
                 raise outcome
-            for settled in outcome:
-                for occurrence in settled if isinstance(settled, list) else ():
-                    self._told(occurrence)
 
 
 def settlement(record: ScheduleRecord, now: int) -> Fire | PauseSchedule:

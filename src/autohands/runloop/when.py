@@ -15,7 +15,7 @@ from autohands.protocols.schedule import Schedule
 from autohands.runloop.cron import Cron
 from autohands.runloop.zones import moment, zone
 
-MOST_COUNTED: Final = 20_000
+MOST_COUNTED: Final = 1_000
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_SECONDS: Final = 366 * 86_400
 

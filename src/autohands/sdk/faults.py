@@ -19,17 +19,21 @@ SHOWN_CHARACTERS = 300
 
 _PASSING_STATUS = frozenset({408, 409, 425, 429})
 # Text, compiled by `re` when a fault is first read: most programs never read one.
-_PASSING_CODES = r"rate_limit|overloaded|server_error|api_error|timeout|unavailable|slow_down|try_again"
+_PASSING_CODES = (
+    r"(?i)rate_?limit|overloaded|server_error|internal_?service_?error|api_error|timeout|unavailable|slow_down|"
+    r"try_again"
+)
 _PASSING_NUMBER = r"(408|429|5\d\d)\b"
 _SPEND = (
     r"(?i)insufficient_quota|billing|credit balance|spend(ing)?.limit|exceeded your current quota|usage limits?\b|"
-    r"insufficient.(balance|credits|funds)|payment.required"
+    r"insufficient.(balance|credits|funds)|payment.required|AccountOverdue|SetLimitExceeded|QuotaExceeded"
 )
 _OVERFLOW = (
     r"(?i)context.?(length|window).{0,20}exceed|exceed\w*.{0,40}context|maximum context length|prompt is too long|"
-    r"too many (input )?tokens|input is too long|request_too_large|reduce the length|longer than the model"
+    r"too many (input )?tokens|input is too long|request_too_large|reduce the length|longer than the model|"
+    r"input length .{0,20}exceeds?|greater than the context length"
 )
-_REFUSED = r"(?i)content_filter|content_policy|policy_violation|invalid_prompt|safety|cyber_policy"
+_REFUSED = r"(?i)content_filter|sensitive_?content|content_policy|policy_violation|invalid_prompt|safety|cyber_policy"
 _AUTH = r"(?i)invalid_api_key|authentication_error|permission_error|invalid x-api-key"
 
 
@@ -57,7 +61,7 @@ def from_status(
         return ProviderError(f"{service.name}: redirected to {where[:200]}", kind="invalid", hint=_base_url(service))
     if status == 407:
         return ProviderError(said, kind="auth", hint="a proxy on the way wants credentials")
-    if status == 402:
+    if status == 402 or (status == 403 and re.search(_SPEND, about)):
         return _spent(service, said)
     if status in (401, 403) and not re.search(_REFUSED, about):
         return _locked(service, said)

@@ -26,6 +26,8 @@ from autohands.storage.schema import APPLICATION_ID, MIGRATIONS
 
 FOLDER: Final = "backups"
 PAGES_AT_ONCE: Final = 2048
+_BLOBS: Final = ".blobs"
+_DAY_MS: Final = 86_400_000
 _DAILY: Final = re.compile(r"\d{8}T\d{6}\.\d{3}Z")
 _BEFORE_UPGRADE: Final = re.compile(r"v\d+-\d+")
 
@@ -65,6 +67,8 @@ def back_up(database: Path, target: Path | None = None, *, stop: threading.Event
         raise unavailable(error, database if is_damage(error) else target) from error
     finally:
         part.unlink(missing_ok=True)
+        if not target.exists():
+            shutil.rmtree(blobs_of(target), ignore_errors=True)
     return _described(target, counts, missing)
 
 
@@ -146,8 +150,11 @@ def kept(folder: Path) -> list[Path]:
 def prune(folder: Path, most: int) -> int:
     """Delete old copies but the newest `most` (at least one) of those made daily, and of those before an upgrade.
 
-    Copies that a person has put there stay. Returns how many went.
+    Copies that a person has put there stay. What copying that was killed has left there for a day goes too. Returns
+    how many copies went.
     """
+    for path in _left_over(folder):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     gone = 0
     for name in (_DAILY, _BEFORE_UPGRADE):
         old = [path for path in kept(folder) if name.search(path.stem)][max(most, 1) :]
@@ -158,9 +165,16 @@ def prune(folder: Path, most: int) -> int:
     return gone
 
 
+def _left_over(folder: Path) -> list[Path]:
+    """Copies that were never completed, and blobs without their copy."""
+    parts = [path for path in folder.glob(".*.part*") if path.is_file()]
+    blobs = [path for path in folder.glob(f"*{_BLOBS}") if not path.with_name(path.name.removesuffix(_BLOBS)).exists()]
+    return [path for path in (*parts, *blobs) if now_ms() - path.stat().st_mtime_ns // 1_000_000 > _DAY_MS]
+
+
 def blobs_of(copy: Path) -> Path:
     """Where the blobs of a copy lie."""
-    return copy.with_name(f"{copy.name}.blobs")
+    return copy.with_name(f"{copy.name}{_BLOBS}")
 
 
 def add_blobs(source: Path, folder: Path) -> None:

@@ -17,7 +17,7 @@ from autohands.protocols.task import TaskRecord
 from autohands.sdk.failpoint import failpoint
 from autohands.storage import deadlines, endings, events, executors, parking, queues, resting, signals, tasks, waits
 from autohands.storage.executors import Identity
-from autohands.storage.parking import FAMILY
+from autohands.storage.parking import tasks_of
 from autohands.storage.transaction import TaskKey, Transaction
 
 WATCH_MS: Final = 1_000
@@ -140,7 +140,7 @@ def _choose(tx: Transaction, scope: Scope, family: str | None, most: int) -> Cho
         if room.counted:
             counted.add(queue)
         ready = tx.connection.execute(
-            f"SELECT rank, seq, queue FROM task WHERE status = 'ready' AND queue = :queue AND {FAMILY}"
+            f"SELECT rank, seq, queue FROM {tasks_of(family)} WHERE status = 'ready' AND queue = :queue"
             " ORDER BY rank, seq LIMIT :most",
             {"queue": queue, "family": family, "most": room.tasks + 1},
         ).fetchall()
@@ -161,7 +161,7 @@ def _queues(tx: Transaction, scope: Scope, family: str | None) -> Iterable[str]:
     if family is None:
         return dict.fromkeys(scope.queues())
     rows = tx.connection.execute(
-        f"SELECT DISTINCT queue FROM task WHERE status = 'ready' AND {FAMILY}", {"family": family}
+        f"SELECT DISTINCT queue FROM {tasks_of(family)} WHERE status = 'ready'", {"family": family}
     ).fetchall()
     return [queue for (queue,) in rows]
 
@@ -197,17 +197,16 @@ def _take_over(tx: Transaction, who: Who, family: str | None) -> int | None:
         if gone or lease_until <= tx.now:
             for key in _abandoned(tx, other, family):
                 abandon(tx, key)
+            executors.dismiss(tx, other)
         elif process != who.process:
             times.append(tx.now + WATCH_MS if process.host == who.process.host else lease_until)
-        if gone:
-            executors.dismiss(tx, other)
     return min(times, default=None)
 
 
 def _abandoned(tx: Transaction, executor: str, family: str | None) -> list[TaskKey]:
     rows = tx.connection.execute(
-        "SELECT seq, id, session, root FROM task WHERE lease_owner = :executor AND status = 'running'"
-        f" AND {FAMILY} ORDER BY seq",
+        f"SELECT seq, id, session, root FROM {tasks_of(family)} WHERE lease_owner = :executor AND status = 'running'"
+        " ORDER BY seq",
         {"executor": executor, "family": family},
     ).fetchall()
     return [TaskKey(*row) for row in rows]

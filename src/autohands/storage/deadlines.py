@@ -6,11 +6,11 @@ from typing import Final
 
 from autohands.protocols.changes import Finish
 from autohands.storage import endings
-from autohands.storage.parking import FAMILY, MOST_AT_ONCE
+from autohands.storage.parking import MOST_AT_ONCE, tasks_of
 from autohands.storage.transaction import TaskKey, Transaction
 
 LATE: Final = Finish(state="failed", reason="time_limit", error="its deadline passed while it did not run")
-_OPEN: Final = f"deadline IS NOT NULL AND ended IS NULL AND status <> 'running' AND {FAMILY}"
+_OPEN: Final = "deadline IS NOT NULL AND ended IS NULL AND status <> 'running'"
 
 
 def end_late(tx: Transaction, family: str | None) -> int | None:
@@ -20,7 +20,7 @@ def end_late(tx: Transaction, family: str | None) -> int | None:
     if at is None or at > tx.now:
         return at
     late = tx.connection.execute(
-        "SELECT seq, id, session, root FROM task INDEXED BY task_deadline"
+        f"SELECT seq, id, session, root FROM {tasks_of(family, 'task_deadline')}"
         f" WHERE {_OPEN} AND deadline <= :now ORDER BY deadline, seq LIMIT :most",
         {"now": tx.now, "family": family, "most": MOST_AT_ONCE},
     ).fetchall()
@@ -31,7 +31,7 @@ def end_late(tx: Transaction, family: str | None) -> int | None:
 
 def _next(tx: Transaction, family: str | None) -> int | None:
     row = tx.connection.execute(
-        f"SELECT deadline FROM task INDEXED BY task_deadline WHERE {_OPEN} ORDER BY deadline LIMIT 1",
+        f"SELECT deadline FROM {tasks_of(family, 'task_deadline')} WHERE {_OPEN} ORDER BY deadline LIMIT 1",
         {"family": family},
     ).fetchone()
     at: int | None = row[0] if row else None

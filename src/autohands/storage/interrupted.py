@@ -8,10 +8,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
+from autohands.protocols.task import OWN_QUEUES
 from autohands.storage import executors
 from autohands.storage.executors import Identity
 
-OWN_QUEUES: Final = "hands_"  # how `app` names the queue that only one program serves
 PATIENCE_MS: Final = 2_000  # a program takes what lies in its own queue at once
 
 _RUNNING: Final = (

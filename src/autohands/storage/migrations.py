@@ -74,7 +74,11 @@ def _apply(connection: sqlite3.Connection, version: int, script: str) -> None:
 
 
 def statements(script: str) -> Iterator[str]:
-    """The statements of a script. (`executescript` would commit before it begins.)"""
+    """The statements of a script. (`executescript` would commit before it begins.)
+
+    Raises:
+        ValueError: Its end is missing: what is not complete would be left out.
+    """
     gathered = ""
     for part in script.split(";"):
         gathered += part + ";"
@@ -82,6 +86,8 @@ def statements(script: str) -> Iterator[str]:
             if gathered.strip(" \n;"):
                 yield gathered
             gathered = ""
+    if gathered:
+        raise ValueError(f"the script breaks off in {gathered.strip()[:80]!r}")
 
 
 def _version(connection: sqlite3.Connection, path: Path, known: int) -> int:

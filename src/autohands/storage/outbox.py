@@ -25,7 +25,7 @@ from autohands.protocols.outbox import (
     TakeMessages,
 )
 from autohands.sdk.failpoint import failpoint
-from autohands.sdk.identity import new_id
+from autohands.sdk.identity import new_id, now_ms
 from autohands.storage import executors, tasks
 from autohands.storage.executors import Identity
 from autohands.storage.readers import Readers
@@ -43,14 +43,17 @@ _SELECT: Final = (
     "SELECT id, address, key, text, images, (SELECT id FROM task WHERE task.seq = message.task), state, attempt,"
     " doubtful, labelled, receipt, error, send_at, created, updated FROM message"
 )
+# A message that was last put off later than now was so before the clock was put back: it has waited long enough.
+_EARLY: Final = "message INDEXED BY message_early WHERE head = 1 AND state = 'pending' AND updated > :now + 2000"
 # The channels that have a head, by hops from one to the next: a channel's many rows are not read.
 _DUE: Final = (
     "WITH RECURSIVE waiting(channel) AS ("
     " SELECT min(channel) FROM message INDEXED BY message_due WHERE head = 1"
     " UNION ALL SELECT (SELECT min(m.channel) FROM message m INDEXED BY message_due"
     "  WHERE m.head = 1 AND m.channel > waiting.channel) FROM waiting WHERE channel IS NOT NULL)"
-    " SELECT channel, (SELECT min(m.send_at) FROM message m INDEXED BY message_due"
-    "  WHERE m.head = 1 AND m.channel = waiting.channel) FROM waiting WHERE channel IS NOT NULL"
+    f" SELECT channel, iif(EXISTS(SELECT 1 FROM {_EARLY} AND message.channel = waiting.channel), :now,"
+    "  (SELECT min(m.send_at) FROM message m INDEXED BY message_due"
+    "   WHERE m.head = 1 AND m.channel = waiting.channel)) FROM waiting WHERE channel IS NOT NULL"
 )
 _LINES: Final[dict[str, str]] = {
     "cancelled": "This was cancelled before it was finished.",
@@ -198,11 +201,7 @@ def take(tx: Transaction, change: TakeMessages) -> list[MessageRecord]:
     """Take up what is due of a channel, what was abandoned while it was being sent first."""
     here = executors.this_process()
     back = _abandoned(tx, change, here)
-    due = tx.connection.execute(
-        "SELECT seq FROM message INDEXED BY message_due WHERE channel = ? AND head = 1 AND state = 'pending'"
-        " AND send_at <= ? ORDER BY send_at, seq LIMIT ?",
-        (change.channel, tx.now, max(change.most - len(back), 0)),
-    ).fetchall()
+    due = _due(tx, change.channel, max(change.most - len(back), 0))
     until = tx.now + round(change.seconds * 1000)
     owner = _encode(here).decode()
     rows = [
@@ -211,9 +210,23 @@ def take(tx: Transaction, change: TakeMessages) -> list[MessageRecord]:
             " send_at = ?, updated = ? WHERE seq = ? RETURNING id",
             (owner, doubtful, until, tx.now, seq),
         ).fetchone()
-        for seq, doubtful in [*((seq, True) for seq in back), *((seq, False) for (seq,) in due)]
+        for seq, doubtful in [*((seq, True) for seq in back), *((seq, False) for seq in due)]
     ]
     return [_get(tx.connection, message) for (message,) in rows]
+
+
+def _due(tx: Transaction, channel: str, most: int) -> list[int]:
+    """The heads of a channel that are to be sent by now, at most so many."""
+    bounds = {"channel": channel, "now": tx.now, "most": most}
+    due = tx.connection.execute(
+        "SELECT seq FROM message INDEXED BY message_due WHERE channel = :channel AND head = 1 AND state = 'pending'"
+        " AND send_at <= :now ORDER BY send_at, seq LIMIT :most",
+        bounds,
+    ).fetchall()
+    due += tx.connection.execute(
+        f"SELECT seq FROM {_EARLY} AND channel = :channel AND send_at > :now LIMIT :most", bounds
+    ).fetchall()
+    return [seq for (seq,) in due[:most]]
 
 
 def _abandoned(tx: Transaction, change: TakeMessages, here: Identity) -> list[int]:
@@ -320,7 +333,8 @@ class OutboxRows:
 
     async def due(self) -> dict[str, int]:
         """By channel, when its next message is to be sent, or what is being sent is over, in UTC ms."""
-        return await self._readers.read(lambda connection: cast("dict[str, int]", dict(connection.execute(_DUE))))
+        now = {"now": now_ms()}
+        return await self._readers.read(lambda connection: cast("dict[str, int]", dict(connection.execute(_DUE, now))))
 
 
 def _newest(connection: sqlite3.Connection, states: tuple[MessageState, ...], limit: int) -> list[MessageRecord]:

@@ -10,13 +10,21 @@ from autohands.protocols.changes import Park
 from autohands.protocols.events import TaskWaiting
 from autohands.sdk.failpoint import failpoint
 from autohands.storage import approvals, dependencies, endings, events, line, waits
-from autohands.storage.resting import PAUSED
+from autohands.storage.resting import BACKOFF, PAUSED
 from autohands.storage.transaction import TaskKey, Transaction
 
 MOST_AT_ONCE: Final = 500
-FAMILY: Final = "(:family IS NULL OR task.seq IN(SELECT value FROM json_each(:family)))"
+CLOCK_MS: Final = 2_000
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+def tasks_of(family: str | None, index: str = "") -> str:
+    """Where tasks are looked for: among all, by an index if it is named, or among those of a family (JSON, the
+    parameter `family`), each of them found by its number."""
+    if family is None:
+        return f"task INDEXED BY {index}" if index else "task"
+    return "(SELECT value AS number FROM json_each(:family)) CROSS JOIN task ON task.seq = number"
 
 
 def park(tx: Transaction, change: Park, task: TaskKey) -> None:
@@ -73,11 +81,20 @@ def _came(tx: Transaction, task: TaskKey, wait: str) -> bool:
 
 
 def wake_due(tx: Transaction, family: str | None) -> None:
-    """Delayed and waiting tasks whose time has come get ready; questions nobody answered expire."""
+    """Delayed and waiting tasks whose time has come get ready; questions nobody answered expire.
+
+    A task that was put off later than now was so before the clock was put back: it has waited long enough.
+    """
+    bounds = {"now": tx.now, "family": family, "most": MOST_AT_ONCE}
     due = tx.connection.execute(
-        "SELECT seq, id, session, root, status FROM task WHERE status IN('delayed', 'waiting') AND run_at IS NOT NULL"
-        f" AND run_at <= :now AND {FAMILY} ORDER BY run_at, seq LIMIT :most",
-        {"now": tx.now, "family": family, "most": MOST_AT_ONCE},
+        f"SELECT seq, id, session, root, status FROM {tasks_of(family)} WHERE status IN('delayed', 'waiting')"
+        " AND run_at IS NOT NULL AND run_at <= :now ORDER BY run_at, seq LIMIT :most",
+        bounds,
+    ).fetchall()
+    due += tx.connection.execute(
+        f"SELECT seq, id, session, root, status FROM {tasks_of(family, 'task_backoff')} WHERE status = 'waiting'"
+        f" AND reason = '{BACKOFF}' AND updated > :now + {CLOCK_MS} AND run_at > :now LIMIT :most",
+        bounds,
     ).fetchall()
     for *key, status in due:
         task = TaskKey(*key)
@@ -99,7 +116,7 @@ def wake_if_due(tx: Transaction, task: TaskKey) -> None:
 def next_due(tx: Transaction, family: str | None) -> int | None:
     """When the next delayed or waiting task is due, in UTC ms."""
     row = tx.connection.execute(
-        f"SELECT min(run_at) FROM task WHERE status IN('delayed', 'waiting') AND run_at IS NOT NULL AND {FAMILY}",
+        f"SELECT min(run_at) FROM {tasks_of(family)} WHERE status IN('delayed', 'waiting') AND run_at IS NOT NULL",
         {"family": family},
     ).fetchone()
     at: int | None = row[0]

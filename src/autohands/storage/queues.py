@@ -24,7 +24,7 @@ LONGEST_RETRY_SECONDS: Final = 60.0
 _LIMITS: Final = "SELECT concurrency, rate, period_ms FROM queue WHERE name = ?"
 _COUNT: Final = "SELECT n FROM tally WHERE queue = ? AND status = ?"
 _WAITING: Final = "SELECT sum(n) FROM tally WHERE queue = ? AND status IN('ready', 'blocked', 'delayed')"
-_STARTED: Final = "SELECT coalesce(sum(n), 0), min(at) FROM rate WHERE queue = ? AND at > ?"
+_STARTED: Final = "SELECT coalesce(sum(n), 0), min(at) FROM rate WHERE queue = ?1 AND at > ?2 - ?3 AND at <= ?2 + ?3"
 _OLDEST: Final = "SELECT created FROM task WHERE seq = (SELECT min(seq) FROM task WHERE queue = ? AND status = 'ready')"
 
 
@@ -101,18 +101,22 @@ def room(tx: Transaction, queue: str, most: int) -> Room:
         most = min(most, concurrency - (running[0] if running else 0))
     if rate is None:
         return Room(max(most, 0))
-    started, first = tx.connection.execute(_STARTED, (queue, tx.now - period_ms)).fetchone()
+    started, first = tx.connection.execute(_STARTED, (queue, tx.now, period_ms)).fetchone()
     left = rate - started
     opens_at = (first or tx.now) + period_ms if left < most else None
     return Room(max(min(most, left), 0), opens_at, counted=True)
 
 
 def start(tx: Transaction, queue: str, count: int) -> None:
-    """So many tasks of a queue that has a rate start now. Each counts as a little later than it is, never as earlier."""
+    """So many tasks of a queue that has a rate start now. Each counts as a little later than it is, never as earlier.
+
+    What counts as more than a period later was started before the clock was put back, and is forgotten too.
+    """
     (period_ms,) = tx.connection.execute("SELECT period_ms FROM queue WHERE name = ?", (queue,)).fetchone()
     part = max(period_ms // PARTS, 1)
     at = -(-tx.now // part) * part
-    tx.connection.execute("DELETE FROM rate WHERE queue = ? AND at <= ?", (queue, tx.now - period_ms))
+    for passed in ("at <= ?2 - ?3", "at > ?2 + ?3"):
+        tx.connection.execute(f"DELETE FROM rate WHERE queue = ?1 AND {passed}", (queue, tx.now, period_ms))
     tx.connection.execute(
         "INSERT INTO rate(queue, at, n) VALUES(?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n",
         (queue, at, count),

@@ -20,7 +20,7 @@ from autohands.storage.database import Database
 from autohands.storage.readers import Readers
 from autohands.storage.transaction import Transaction
 
-K = TypeVar("K", int, str)
+K = TypeVar("K")
 
 DAY_MS: Final = 86_400_000
 MOST_ROWS: Final = 1_000
@@ -34,10 +34,13 @@ _ENDED: Final = (
     "NOT EXISTS(SELECT 1 FROM task WHERE task.session = session.id AND task.ended IS NULL)"
     " AND NOT EXISTS(SELECT 1 FROM session fork WHERE fork.forked_from = session.id)"
 )
-_OLD_SESSIONS: Final = f"SELECT id FROM session WHERE updated < ? AND {_ENDED} LIMIT {MOST_SESSIONS}"
+_OLD_SESSIONS: Final = (
+    f"SELECT id, updated FROM session INDEXED BY session_age WHERE updated < ?1 AND {_ENDED}"
+    f" AND NOT EXISTS(SELECT 1 FROM task WHERE task.session = session.id AND task.ended >= ?1) LIMIT {MOST_SESSIONS}"
+)
 _SPARE_SESSIONS: Final = (
-    "SELECT id FROM (SELECT id FROM session ORDER BY updated DESC LIMIT -1 OFFSET ?) AS session"
-    f" WHERE {_ENDED} LIMIT {MOST_SESSIONS}"
+    "SELECT id, updated FROM (SELECT id, updated FROM session INDEXED BY session_age ORDER BY updated DESC"
+    f" LIMIT -1 OFFSET ?) AS session WHERE {_ENDED} LIMIT {MOST_SESSIONS}"
 )
 _TASKS: Final = "SELECT seq FROM task WHERE session IN(SELECT value FROM json_each(?)) AND ended IS NOT NULL"
 # The last event, which says how a task ended, stays: readers end there, and numbers go on from it.
@@ -55,7 +58,8 @@ _OLD_MESSAGES: Final = (
 )
 _OLD_OCCURRENCES: Final = (
     "DELETE FROM occurrence WHERE schedule = ?1 AND at IN(SELECT at FROM occurrence WHERE schedule = ?1"
-    " AND at < (SELECT at FROM occurrence WHERE schedule = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2) LIMIT ?3)"
+    " AND at < (SELECT at FROM occurrence WHERE schedule = ?1 ORDER BY at DESC LIMIT 1 OFFSET ?2) ORDER BY at LIMIT ?3)"
+    " RETURNING at"
 )
 # Whatever may speak of a blob, and what its rows are numbered by.
 _SPEAKERS: Final = (
@@ -103,10 +107,9 @@ class Keeper:
     async def _sessions(self, query: str, bound: int) -> int:
         gone = 0
         while found := await self._read(query, bound):
-            sessions = [session for (session,) in found]
-            tasks = await self._read(_TASKS, json.dumps(sessions))
+            tasks = await self._read(_TASKS, json.dumps([session for session, _ in found]))
             await self._each([task for (task,) in tasks], _clear)  # all at once they would hold others up
-            here = await self._each(sessions, _forget)
+            here = await self._each(found, _forget)
             gone += here
             if here == 0:  # all of them were taken up again meanwhile
                 break
@@ -129,7 +132,7 @@ class Keeper:
 
     async def _occurrences(self, most: int) -> int:
         schedules = await self._read("SELECT name FROM schedule")
-        return sum([await self._rows(_OLD_OCCURRENCES, name, most - 1) for (name,) in schedules])
+        return await self._each([name for (name,) in schedules], partial(_forget_times, most=most))
 
     async def _rows(self, statement: str, *bounds: object) -> int:
         """Run a statement that deletes at most so many rows until there are no more."""
@@ -208,12 +211,23 @@ def _clear(tx: Transaction, task: int) -> int:
     return tx.connection.execute(_CLEAR, (task, MOST_ROWS)).rowcount
 
 
-def _forget(tx: Transaction, session: str) -> int:
-    """Delete a session with all that belongs to it, unless one of its tasks has not ended; how many (0 or 1)."""
-    if tx.connection.execute("SELECT 1 FROM task WHERE session = ? AND ended IS NULL", (session,)).fetchone():
-        return 0
-    tx.connection.execute("DELETE FROM job WHERE session = ?", (session,))
-    return tx.connection.execute("DELETE FROM session WHERE id = ?", (session,)).rowcount
+def _forget(tx: Transaction, found: tuple[str, int]) -> int:
+    """Delete a session with all that belongs to it, unless it was used since it was found, or another one goes on from
+    it by now; how many (0 or 1)."""
+    gone = tx.connection.execute(f"DELETE FROM session WHERE id = ? AND updated = ? AND {_ENDED}", found).rowcount
+    if gone:
+        tx.connection.execute("DELETE FROM job WHERE session = ?", found[:1])
+    return gone
+
+
+def _forget_times(tx: Transaction, schedule: str, most: int) -> int:
+    """Delete all but the last occurrences of a schedule, and remember that their times were settled; how many went."""
+    gone = tx.connection.execute(_OLD_OCCURRENCES, (schedule, most - 1, MOST_ROWS)).fetchall()
+    if gone:
+        tx.connection.execute(
+            "UPDATE schedule SET forgotten = max(coalesce(forgotten, ?1), ?1) WHERE name = ?2", (max(gone)[0], schedule)
+        )
+    return len(gone)
 
 
 def _give_back(tx: Transaction) -> int:

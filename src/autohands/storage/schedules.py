@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
@@ -34,8 +33,6 @@ from autohands.storage import outbox, tasks, workspaces
 from autohands.storage.schedule_rows import COLUMNS, find, missing, record_of
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
-
-logger = logging.getLogger(__name__)
 
 FIRST_BACKOFF_MS: Final = 60_000
 LONGEST_BACKOFF_MS: Final = 86_400_000
@@ -166,7 +163,12 @@ def fire(tx: Transaction, change: Fire) -> list[Occurrence]:
 
 
 def _is_settled(tx: Transaction, name: str, at: int) -> bool:
-    row = tx.connection.execute("SELECT 1 FROM occurrence WHERE schedule = ? AND at = ?", (name, at)).fetchone()
+    """Whether a time has a row, or had one that was too old to be kept."""
+    row = tx.connection.execute(
+        "SELECT 1 FROM occurrence WHERE schedule = ?1 AND at = ?2"
+        " UNION ALL SELECT 1 FROM schedule WHERE name = ?1 AND forgotten >= ?2",
+        (name, at),
+    ).fetchone()
     return row is not None
 
 
@@ -275,10 +277,10 @@ def ended(tx: Transaction, change: Finish, task: TaskKey) -> None:
 
 def _alert(tx: Transaction, schedule: Schedule, reason: str, task: TaskKey) -> None:
     text = f"Schedule {schedule.name} is paused: {reason}. `autohands schedule resume {schedule.name}` lets it go on."
-    logger.error("%s", text)
+    tx.alarms.append(text)
     if schedule.task.reply_address:
         key = f"schedule:{schedule.name}:{task.id}"
         try:
             outbox.send(tx, Send(address=schedule.task.reply_address, text=text, key=key, task=task.id))
         except AutoHandsError as error:
-            logger.error("schedule %s: the message was refused: %s", schedule.name, error)
+            tx.alarms.append(f"schedule {schedule.name}: the message was refused: {error}")

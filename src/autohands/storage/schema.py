@@ -119,6 +119,7 @@ CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROW
 _SECOND: Final = """
 ALTER TABLE task ADD COLUMN depth INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE task ADD COLUMN occurrence TEXT;
+CREATE INDEX task_backoff ON task(updated) WHERE status = 'waiting' AND reason = 'backoff';
 CREATE INDEX task_deadline ON task(deadline) WHERE deadline IS NOT NULL AND ended IS NULL;
 CREATE INDEX task_ended ON task(ended) WHERE ended IS NOT NULL;
 CREATE INDEX task_occurrence ON task(occurrence) WHERE occurrence IS NOT NULL AND ended IS NULL;
@@ -152,6 +153,7 @@ CREATE INDEX dependency_task ON dependency(task);
 
 ALTER TABLE session ADD COLUMN forked_from TEXT;
 ALTER TABLE session ADD COLUMN forked_before INTEGER;
+CREATE INDEX session_age ON session(updated);
 CREATE INDEX session_forked ON session(forked_from) WHERE forked_from IS NOT NULL;
 ALTER TABLE step ADD COLUMN retries INTEGER NOT NULL DEFAULT 0;
 
@@ -168,7 +170,7 @@ DROP TABLE schedule;
 CREATE TABLE schedule(
   name TEXT PRIMARY KEY, schedule BLOB NOT NULL, workspace TEXT REFERENCES workspace(id),
   state TEXT NOT NULL CHECK(state IN('active', 'paused', 'unconfirmed', 'over')), reason TEXT NOT NULL DEFAULT '',
-  next_at INTEGER, failures INTEGER NOT NULL DEFAULT 0, backoff_until INTEGER,
+  next_at INTEGER, forgotten INTEGER, failures INTEGER NOT NULL DEFAULT 0, backoff_until INTEGER,
   created INTEGER NOT NULL, updated INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX schedule_due ON schedule(next_at) WHERE state = 'active' AND next_at IS NOT NULL;
 CREATE TABLE occurrence(
@@ -191,6 +193,7 @@ CREATE INDEX message_thread ON message(address, seq) WHERE state = 'pending';
 CREATE INDEX message_waiting ON message(channel) WHERE state = 'pending';
 CREATE INDEX message_sending ON message(channel) WHERE state = 'sending';
 CREATE INDEX message_stranded ON message(channel) WHERE head = 1 AND state = 'pending' AND error = '';
+CREATE INDEX message_early ON message(channel, updated) WHERE head = 1 AND state = 'pending';
 CREATE INDEX message_state ON message(state, seq);
 CREATE INDEX message_task ON message(task) WHERE task IS NOT NULL;
 CREATE INDEX message_settled ON message(updated) WHERE state IN('sent', 'dead');

@@ -51,8 +51,9 @@ def get(connection: sqlite3.Connection, session: str, principal: str) -> Session
     """
     column = _column(session)
     last = session + "\U0010ffff" if column == "id" and len(session) >= SHORTEST_PREFIX else session
+    principals = "s.principal" if column == "name" else "+s.principal"  # an id is found by its own index
     rows = connection.execute(
-        f"{_SELECT} WHERE s.{column} BETWEEN ? AND ? AND s.principal = ? ORDER BY s.{column} LIMIT 4",
+        f"{_SELECT} WHERE s.{column} BETWEEN ? AND ? AND {principals} = ? ORDER BY s.{column} LIMIT 4",
         (session, last, principal),
     ).fetchall()
     if not rows:

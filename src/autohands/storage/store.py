@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -39,6 +40,7 @@ from autohands.storage.transaction import Transaction
 from autohands.storage.workspaces import find_place
 
 T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
 
 @asynccontextmanager
@@ -95,6 +97,8 @@ class Store:
             self.journal.show(task, entries)
         self.engine.committed(tx)
         self._bells.ring(tx.kinds)
+        for alarm in tx.alarms:
+            logger.error("%s", alarm)
 
     def _changed(self) -> None:
         self.journal.refresh()

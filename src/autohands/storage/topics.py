@@ -40,8 +40,9 @@ _KEY: Final = re.compile(rf"[^\x00-\x1f\ud800-\udfff]{{1,{_LONGEST_KEY}}}")
 _NAME: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _LAST: Final = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'publication'), 0)"
 _READERS: Final = (
-    "SELECT name, pattern, unread, unread_bytes FROM subscription WHERE pattern = ?"
-    " UNION ALL SELECT name, pattern, unread, unread_bytes FROM subscription WHERE wild = 1"
+    "SELECT name, pattern, unread, unread_bytes FROM subscription WHERE pattern = ?1 AND coalesce(until, ?2 + 1) > ?2"
+    " UNION ALL SELECT name, pattern, unread, unread_bytes FROM subscription"
+    " WHERE wild = 1 AND coalesce(until, ?2 + 1) > ?2"
 )
 _SUBSCRIPTION: Final = "SELECT name, pattern, cursor, unread, unread_bytes, created FROM subscription"
 _UNREAD: Final = (
@@ -161,8 +162,9 @@ def _known(tx: Transaction, change: Publish, payload: bytes) -> Publication | No
 
 
 def _readers(tx: Transaction, topic: str) -> list[_Reader]:
-    """The subscriptions that a topic is for. Whoever names it is found by index; patterns are tried one by one."""
-    found = [_Reader(*row) for row in tx.connection.execute(_READERS, (topic,))]
+    """The subscriptions that a topic is for, as long as their time is not over. Whoever names it is found by index;
+    patterns are tried one by one."""
+    found = [_Reader(*row) for row in tx.connection.execute(_READERS, (topic, tx.now))]
     return [reader for reader in found if matches(reader.pattern, topic)]
 
 

@@ -29,16 +29,18 @@ class Transaction:
 
     `entries` are the events it appended to a task, by its id. `ready` says that the engine has reason to look again,
     `cancelled`, `paused` and `spoken` name running tasks that are to be cancelled, are to rest or have words to read;
-    `kinds` are the bells that are to ring.
+    `kinds` are the bells that are to ring, `alarms` what is to be logged as an error. A unit may be run twice: whatever
+    else it wants to happen outside the transaction would happen twice, or although it was rolled back.
     """
 
-    __slots__ = ("cancelled", "connection", "entries", "kinds", "now", "paused", "ready", "spoken")
+    __slots__ = ("alarms", "cancelled", "connection", "entries", "kinds", "now", "paused", "ready", "spoken")
 
     def __init__(self, connection: sqlite3.Connection, now: int) -> None:
         self.connection = connection
         self.now = now
         self.entries: list[tuple[str, Sequence[Entry]]] = []
         self.ready = False
+        self.alarms: list[str] = []
         self.cancelled: list[str] = []
         self.paused: list[str] = []
         self.kinds: set[Kind] = set()

@@ -24,11 +24,14 @@ from typing import Any, Protocol, TextIO
 import msgspec
 from msgspec import Struct
 
-from autohands.testing import vendor_chat, vendor_messages
+from autohands.testing import vendor_chat, vendor_gemini, vendor_messages, vendor_ollama
 from autohands.testing.chaos import FAULTS, Action, Cut, Pause, Plan, change_turn, change_wire
 from autohands.testing.script import Turn, read_script, say
+from autohands.testing.vendor_ark import FakeArkChat, FakeArkResponses
 from autohands.testing.vendor_chat import FakeChat
+from autohands.testing.vendor_gemini import FakeGemini
 from autohands.testing.vendor_messages import FakeMessages
+from autohands.testing.vendor_ollama import FakeOllama
 from autohands.testing.vendor_responses import FakeResponses
 
 SHORTEST_PAUSE_SECONDS = 0.001
@@ -78,7 +81,7 @@ Script = Sequence[Turn] | Callable[[Seen], Turn]
 
 
 class FakeVendors:
-    """OpenAI (both APIs) and Anthropic on one port of loopback; use it as an async context manager.
+    """OpenAI (both APIs), Ark, Anthropic, Gemini and Ollama on one port of loopback, as an async context manager.
 
     What it says is `script[n]` for a request in whose conversation the model has spoken n times, or what `script` makes
     of the request. `requests` holds all that came; `problems` what the vendors would have refused (it refuses it, too).
@@ -106,7 +109,10 @@ class FakeVendors:
         self._attempts: Counter[tuple[str, int]] = Counter()
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._speakers: tuple[Speaker, ...] = (FakeChat(), FakeResponses(), FakeMessages())
+        self._speakers: tuple[Speaker, ...] = (
+            *(FakeArkChat(), FakeArkResponses(), FakeChat(), FakeResponses()),
+            *(FakeMessages(), FakeGemini(), FakeOllama()),
+        )
 
     async def __aenter__(self) -> FakeVendors:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port, limit=LONGEST_HEAD_BYTES)
@@ -132,6 +138,21 @@ class FakeVendors:
     def openai_url(self) -> str:
         """OpenAI's base URL."""
         return f"{self.url}/v1"
+
+    @property
+    def gemini_url(self) -> str:
+        """Gemini's base URL."""
+        return f"{self.url}/v1beta"
+
+    @property
+    def ark_url(self) -> str:
+        """Ark's base URL."""
+        return f"{self.url}/api/v3"
+
+    @property
+    def ollama_url(self) -> str:
+        """Ollama's base URL."""
+        return f"{self.url}{vendor_ollama.ROOT}"
 
     @property
     def problems(self) -> list[str]:
@@ -192,6 +213,8 @@ class FakeVendors:
         fault = turn.faults[seen.attempt - 1] if seen.attempt <= len(turn.faults) else None
         events = speaker.render(change_turn(turn, fault) if fault else turn, number, seen.body)
         plan = change_wire(events, fault)
+        if speaker.name == "ollama" and plan.headers == Plan(()).headers:
+            plan = msgspec.structs.replace(plan, headers={"Content-Type": "application/x-ndjson"})
         if turn.pause_seconds and fault is None:
             plan = Plan([step for each in events for step in (each, Pause(turn.pause_seconds))])
         return msgspec.structs.replace(seen, fault=fault), plan
@@ -208,10 +231,18 @@ class FakeVendors:
             if "anthropic-version" not in headers:
                 return "anthropic-version: header is required"
             return None if headers.get("x-api-key") or not self._needs_key else "x-api-key header is required"
+        if speaker.name == "gemini":
+            return None if headers.get("x-goog-api-key") or not self._needs_key else "there is no API key"
+        if speaker.name == "ollama":
+            return None
         key = headers.get("authorization", "").startswith("Bearer ") or headers.get("api-key")
         return None if key or not self._needs_key else "You didn't provide an API key."
 
     def _list(self, seen: Seen) -> tuple[Seen, Plan]:
+        if (told := vendor_ollama.listing(seen.path, MODELS)) is not None:
+            return msgspec.structs.replace(seen, api="models"), _json(200, told)
+        if seen.path.endswith("/v1beta/models"):
+            return msgspec.structs.replace(seen, api="models"), _json(200, vendor_gemini.listing(MODELS))
         if seen.path.endswith("/models"):
             listing = {"object": "list", "data": [{"id": name, "object": "model"} for name in MODELS]}
             return msgspec.structs.replace(seen, api="models"), _json(200, listing)
@@ -300,7 +331,8 @@ def _json(status: int, body: object) -> Plan:
 
 
 def _refusal(speaker: Speaker, status: int, problem: str) -> Plan:
-    words = vendor_messages.error_body if speaker.name == "messages" else vendor_chat.error_body
+    bodies = {"messages": vendor_messages.error_body, "gemini": vendor_gemini.error_body}
+    words = bodies.get(speaker.name, vendor_chat.error_body)
     return _json(status, words(status, "invalid_request_error", problem))
 
 

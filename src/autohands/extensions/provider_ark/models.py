@@ -1,8 +1,8 @@
 """What is known of the models on Ark.
 
-Prices are dollars at the rate of the day, from the vendor's list in yuan (volcengine.com/docs/82379/1544106). Where they
-grow with the prompt's length, the highest stands here: a budget must not learn it afterwards. What Ark takes for storing
-a session cache is not among them.
+Prices are dollars at the rate of the day, from the vendor's list in yuan (volcengine.com/docs/82379/1544106). Where
+they grow with the prompt's length, the highest stands here: a budget must not learn it afterwards. What Ark takes for
+storing a session cache is not among them.
 """
 
 from __future__ import annotations

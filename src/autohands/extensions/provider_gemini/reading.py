@@ -30,7 +30,7 @@ _STOPS: dict[str, StopReason] = {
 }
 _NO_CALL = frozenset(("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL"))
 _FAILURES = {"MALFORMED_RESPONSE": "server_error", "MISSING_THOUGHT_SIGNATURE": "invalid_argument"}
-_CALLED = re.compile(r"(?:default_api\.|call:)([A-Za-z_][A-Za-z0-9_-]{0,63})")
+_CALLED = re.compile(r"(?:default_api[.:]|call:(?!default_api))([A-Za-z_][A-Za-z0-9_-]{0,63})")
 
 
 class _FunctionCall(Struct, gc=False):
@@ -75,7 +75,6 @@ class _Chunk(Struct, gc=False, rename="camel"):
     prompt_feedback: _Feedback | None = None
     usage_metadata: _Usage | None = None
     model_version: str | None = None
-    response_id: str | None = None
     error: Any = None
 
 
@@ -90,7 +89,6 @@ class Reading:
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self._names = names or {}
-        self._response = ""
         self._blocks = 0
         self._open = ""
 
@@ -101,7 +99,6 @@ class Reading:
             reply.began(chunk.model_version)
         if chunk.error is not None:
             _fail({"error": chunk.error}, reply)
-        self._response = chunk.response_id or self._response
         if chunk.usage_metadata is not None:
             _count(chunk.usage_metadata, reply)
         if chunk.prompt_feedback is not None and chunk.prompt_feedback.block_reason:
@@ -131,13 +128,13 @@ class Reading:
         if part.function_call is not None:
             self._call(part.function_call, signature, reply)
         elif part.thought:
-            key = self._block("thought", signature)
+            key = self._block("" if signature else "thought")
             if signature:
                 reply.sign(key, signature=signature)
             return reply.thinking(text, key)
         elif signature:
             reply.sign(self._block(""), opaque=signature, id=ON_TEXT if text else None)
-            return reply.text(text, self._block(""))
+            return reply.text(text, self._block("")) if text else ()
         elif text:
             return reply.text(text, self._block("text"))
         return ()
@@ -146,7 +143,7 @@ class Reading:
         if signature:
             reply.sign(self._block(""), opaque=signature, id=ON_CALL)
         key, name = self._block(""), call.name or ""
-        reply.call(key, id=call.id or self._made_id(key), name=self._names.get(name, name), bare=True)
+        reply.call(key, id=call.id or _made_id(), name=self._names.get(name, name), bare=True)
         if call.args is not None:
             reply.arguments(json.dumps(call.args, ensure_ascii=False), key)
 
@@ -157,23 +154,23 @@ class Reading:
             key = self._block("")
             found = _CALLED.search(said)
             name = found[1] if found else "unreadable_call"
-            reply.call(key, id=self._made_id(key), name=self._names.get(name, name))
+            reply.call(key, id=_made_id(), name=self._names.get(name, name))
             calls = [key]
         for key in calls:
             reply.arguments(f" {said}", key)
         reply.stop = "tool_calls"
 
-    def _block(self, kind: str, signature: str | None = None) -> int:
-        """The block that a part belongs to: the open one of its kind, where neither is signed, or a new one."""
+    def _block(self, kind: str) -> int:
+        """The block that a part belongs to: the one before, if both are of this kind, or else a new one."""
         if not kind or kind != self._open:
             self._blocks += 1
-        self._open = "" if signature else kind
+        self._open = kind
         return self._blocks
 
-    def _made_id(self, key: int) -> str:
-        """An id for a call without one, known by its form, so that it does not go back to the vendor."""
-        made = uuid.uuid5(uuid.NAMESPACE_OID, f"{self._response}/{key}") if self._response else uuid.uuid4()
-        return f"gmade_{made.hex}"
+
+def _made_id() -> str:
+    """An id for a call without one, known by its form, so that it does not go back to the vendor."""
+    return f"gmade_{uuid.uuid4().hex}"
 
 
 def _blocked(feedback: _Feedback, reply: ReplyAssembler) -> None:
@@ -188,7 +185,7 @@ def _fail(found: Any, reply: ReplyAssembler) -> None:
 
 
 def _count(usage: _Usage, reply: ReplyAssembler) -> None:
-    """Counts so far; a later event's hold. The vendor counts thoughts beside the answer, cached tokens in the prompt."""
+    """Counts so far, of which the latest hold. Thoughts are counted beside the answer, cached tokens in the prompt."""
     known = reply.usage or Usage()
     prompt = tokens(usage.prompt_token_count) + tokens(usage.tool_use_prompt_token_count)
     thoughts = tokens(usage.thoughts_token_count) or known.thinking

@@ -12,7 +12,7 @@ from autohands.sdk.http import ERROR_BYTES, ERROR_SECONDS
 
 
 class GoogleSession:
-    """Posts and gets as the session of `http` does, and raises for every status but 200. Calling it gives it."""
+    """Asks as the session of `http` does, and raises for every status but 200. Calling it gives it."""
 
     def __init__(self, http: HttpFactory, service: Service) -> None:
         self._http = http
@@ -22,22 +22,24 @@ class GoogleSession:
         """The session itself: it stands where an `HttpFactory` is asked for."""
         return self
 
-    async def post(self, url: str, **options: Any) -> Any:
-        """As `aiohttp.ClientSession.post`.
+    async def request(self, method: str, url: str, **options: Any) -> Any:
+        """As `aiohttp.ClientSession.request`.
 
         Raises:
             RetryableError, ProviderError: The service refuses.
         """
-        return await self._checked(await self._http().post(url, **options))
-
-    async def get(self, url: str, **options: Any) -> Any:
-        """As `aiohttp.ClientSession.get`. Raises what `post` raises."""
-        return await self._checked(await self._http().get(url, **options))
-
-    async def _checked(self, response: Any) -> Any:
+        response = await self._http().request(method, url, **options)
         if response.status == 200:
             return response
         raise refuse(self._service, response.status, response.headers, await _read(response))
+
+    async def post(self, url: str, **options: Any) -> Any:
+        """As `aiohttp.ClientSession.post`. Raises what `request` raises."""
+        return await self.request("POST", url, **options)
+
+    async def get(self, url: str, **options: Any) -> Any:
+        """As `aiohttp.ClientSession.get`. Raises what `request` raises."""
+        return await self.request("GET", url, **options)
 
 
 async def _read(response: Any) -> bytes:

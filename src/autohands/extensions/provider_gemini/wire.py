@@ -111,12 +111,11 @@ def _contents(messages: Sequence[Message], pieces: Sequence[bytes]) -> list[byte
     names: dict[str, str] = {}
     out: list[bytes] = []
     last = b""
-    for message, piece in zip(messages, pieces, strict=True):
+    for message, encoded in zip(messages, pieces, strict=True):
         head = _MODEL if message.role == "assistant" else _USER
-        if message.role == "tool":
-            piece = _named(message, piece, names)
-        for call in message.tool_calls:
-            names[call.id] = call.name
+        piece = _named(message, encoded, names) if message.role == "tool" else encoded
+        if message.role == "assistant":
+            names.update((call.id, call.name) for call in message.tool_calls)
         if piece and head == last:
             out[-1] = out[-1][: -len(_END)] + b"," + piece[len(head) :]
         elif piece:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from functools import partial
+from typing import cast
 
 from autohands.extensions.provider_openai.chains import KEPT_SECONDS, Chains
 from autohands.extensions.provider_openai.wire_responses import Link, ResponsesEncoder, decode
@@ -40,24 +42,30 @@ class ChainedResponses:
         if continued is not None:
             told = False
             try:
-                async for delta in self._linked(request, tag, *continued):
-                    told = True
-                    yield delta
+                async with aclosing(self._linked(request, tag, *continued)) as deltas:
+                    async for delta in deltas:
+                        told = True
+                        yield delta
                 return
             except ProviderError as error:
                 if told or error.kind != "invalid":
                     raise
                 self._chains.forget(request)
-        async for delta in self._linked(request, tag, None, request):
-            yield delta
+        async with aclosing(self._linked(request, tag, None, request)) as deltas:
+            async for delta in deltas:
+                yield delta
 
-    async def _linked(self, request: Request, tag: str, previous: str | None, new: Request) -> AsyncIterator[Delta]:
+    async def _linked(
+        self, request: Request, tag: str, previous: str | None, new: Request
+    ) -> AsyncGenerator[Delta, None]:
         link = Link(previous, int(time.time()) + KEPT_SECONDS)
         ids: list[str] = []
-        async for delta in exchange(self._http, partial(self._call, new, tag, link, ids)):
-            if isinstance(delta, Replied) and ids and delta.reply.stop in ("end", "tool_calls"):
-                self._chains.keep(request, delta.reply.message, ids[0], link.ends)
-            yield delta
+        streamed = cast("AsyncGenerator[Delta, None]", exchange(self._http, partial(self._call, new, tag, link, ids)))
+        async with aclosing(streamed) as deltas:
+            async for delta in deltas:
+                if isinstance(delta, Replied) and ids and delta.reply.stop in ("end", "tool_calls"):
+                    self._chains.keep(request, delta.reply.message, ids[0], link.ends)
+                yield delta
 
     async def _call(self, new: Request, tag: str, link: Link, ids: list[str]) -> Call:
         messages = await self._messages.of(new.messages, tag)

@@ -1,8 +1,8 @@
 """Tool calls that a model printed as text instead of making them, in the formats that its kind was taught. Pure.
 
 Four formats: `<tool_call>{…}</tool_call>` (Hermes, Qwen), `[TOOL_CALLS]` (Mistral), `<function=NAME>…</function>`
-(Llama, Qwen-Coder), and JSON with a name and arguments, bare or in a fence. The first three say what they are; JSON is a
-call only where it names a tool on offer and nothing follows it.
+(Llama, Qwen-Coder), and JSON with a name and arguments, bare or in a fence. The first three say what they are; JSON is
+a call only where it names a tool on offer and nothing follows it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ FUNCTION, FUNCTION_END = "<function=", "</function>"
 FENCE = "```"
 
 _PARAMETER, _PARAMETER_END = "<parameter=", "</parameter>"
-_MISTRAL_NAME = re.compile(r'(?:"name"\s*:\s*"|<function=|\[TOOL_CALLS\])([A-Za-z0-9_-]{1,64})')
+_MISTRAL_NAME = re.compile(r"([A-Za-z0-9_-]+)(?:\[CALL_ID\][A-Za-z0-9_-]*)?(?:\[ARGS\])?\s*(?=\{)")
+_FENCED = re.compile(r"```[A-Za-z_]*\s*(.*?)\s*```", re.DOTALL)
+_NAME = re.compile(r'(?:"name"\s*:\s*"|<function=|\[TOOL_CALLS\])([A-Za-z0-9_-]{1,64})')
 _KEYS = frozenset(("name", "arguments", "parameters", "type", "id"))
 _JSON = json.JSONDecoder()
 

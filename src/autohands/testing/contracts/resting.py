@@ -244,7 +244,7 @@ class RestingContract:
 
 async def pause(durable: Durable, record: TaskRecord) -> TaskRecord:
     """Let a task rest."""
-    paused: TaskRecord = (await durable.storage.commit(Pause(task=record.id, by="owner")))[0]
+    paused: TaskRecord = (await durable.storage.commit(Pause(task=record.id)))[0]
     return paused
 
 

@@ -182,3 +182,11 @@ class TopicsContract:
     async def test_what_is_no_key_is_refused(self, durable: Durable, key: str) -> None:
         with pytest.raises(BadRequest):
             await publish(durable, "a", key=key)
+
+    @pytest.mark.parametrize(("left_ms", "read"), [(-1, []), (60_000, ["t.a"])])
+    async def test_one_whose_time_is_over_gets_nothing_and_holds_nobody_up(
+        self, durable: Durable, left_ms: int, read: list[str]
+    ) -> None:
+        await subscribe(durable, "s", "t.*", now_ms() + left_ms)
+        await publish(durable, "t.a")
+        assert await unread(durable, "s") == read
