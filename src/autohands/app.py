@@ -14,6 +14,7 @@ import msgspec
 from autohands import storage as storages
 from autohands.bridge import RunLoopBridge
 from autohands.config import Loaded, Paths, Secrets, home_directory, load, load_agents, prepare_home
+from autohands.config.schema import Config
 from autohands.core.discovery import Found, discover
 from autohands.core.host import Shared as HostShared
 from autohands.core.kernel import Kernel
@@ -23,6 +24,7 @@ from autohands.hands import Hands, Parts, Place, guards_of, settings_of, source_
 from autohands.protocols.errors import BadRequest, ConfigError, Conflict
 from autohands.protocols.extension import Extension
 from autohands.protocols.loop import DEFAULT
+from autohands.protocols.storage import Storage
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.middleware import surrounded
 from autohands.runloop.modes import SHARED
@@ -95,10 +97,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
     secrets, registries = Secrets(os.environ), Registries()
-    rate, limits = source_rate(config, store), config.limits
-    queue = TaskQueue(
-        store, lambda: [rate, *registries.middleware.values()], depth=limits.depth, children=limits.children
-    )
+    queue = _queue(store, registries, place, config)
     shared = Shared(
         workspace_of=workspaces.get,
         spawn=spawner,
@@ -125,6 +124,18 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
             slots=config.limits.runs,
             modes=SHARED if place.queue == DEFAULT else {DEFAULT: (place.queue,)},
         ),
+    )
+
+
+def _queue(store: Storage, registries: Registries, place: Place, config: Config) -> TaskQueue:
+    """The queue, with what extensions and the configuration put around it."""
+    rate, limits = source_rate(config, store), config.limits
+    return TaskQueue(
+        store,
+        lambda: [rate, *registries.middleware.values()],
+        depth=limits.depth,
+        children=limits.children,
+        workspace=str(place.workspace),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -20,10 +19,10 @@ from autohands.protocols.channel import Channel
 from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict, NotFound
 from autohands.protocols.events import Event, RunFinished, Unknown
 from autohands.protocols.guard import Guard
-from autohands.protocols.loop import Middleware
+from autohands.protocols.loop import DEFAULT, Middleware
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.storage import Journal, Storage
-from autohands.protocols.task import END_STATES, Consent, Task, TaskRecord
+from autohands.protocols.task import Consent, Task, TaskRecord, TaskState
 from autohands.protocols.tool import Tool, ToolResult
 from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
@@ -33,6 +32,8 @@ from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
 
 MICRO = 1_000_000
+MOST_IN_LINE = 100_000
+IN_LINE: tuple[TaskState, ...] = ("blocked", "ready", "running", "waiting", "paused")
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
 LIMITS_AT_START = ("runs", "depth", "children")
 
@@ -147,8 +148,8 @@ class Hands:
         """
         if task.session is not None:
             await self._take_over(task.session)
-        workspace = task.workspace or await self._workspace_of(task.session)
-        queue = self._parts.place.queue if task.queue == "default" else task.queue
+        workspace = task.workspace or (str(self.workspace) if self._parts.place.workspace_given else None)
+        queue = self._parts.place.queue if task.queue == DEFAULT else task.queue
         agent = task.agent or self.config.agent
         filled = msgspec.structs.replace(task, agent=agent, workspace=workspace, queue=queue)
         return await self._parts.bridge.submit(filled)
@@ -167,26 +168,19 @@ class Hands:
                 f"there is no webhook {webhook!r}", hint=f"[webhooks.NAME] in config.toml; there are: {known}"
             )
         task = task_of_delivery(webhook, delivery, payload, entry.prompt)
-        agent, workspace = entry.agent or self.config.agent, str(self.workspace)
-        return await self.tasks.submit(
-            msgspec.structs.replace(task, agent=agent, session=entry.session, workspace=workspace)
-        )
+        agent = entry.agent or self.config.agent
+        return await self.tasks.submit(msgspec.structs.replace(task, agent=agent, session=entry.session))
 
     async def _take_over(self, session: str) -> None:
         """Run here what a program that is gone left unfinished: the next task of the session waits for it."""
+        if self._parts.place.queue == DEFAULT:  # it is taken up by itself, and what is here stays in its queue
+            return
         for record in await self.unfinished(session):
             if record.task.queue != self._parts.place.queue:
                 try:
                     await self.resume(record.id)
                 except Conflict:  # a living program has it, and what comes behind it
                     return
-
-    async def _workspace_of(self, session: str | None) -> str | None:
-        """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
-        if session is not None and not self._parts.place.workspace_given:
-            with contextlib.suppress(NotFound):
-                return (await self.storage.session(session)).workspace or str(self.workspace)
-        return str(self.workspace)
 
     def follow(self, task: str, after: int = 0) -> AsyncIterator[bytes]:
         """A task's events as JSON, from its beginning or from the one after `after`."""
@@ -205,13 +199,23 @@ class Hands:
         return await self._parts.bridge.speak(session, text)
 
     async def unfinished(self, session: str) -> list[TaskRecord]:
-        """The tasks of a session (name or id) that have not ended, oldest first; none if there is no such session."""
+        """The tasks of a session (name or id) that were begun or whose turn it is, and have not ended, oldest first;
+        none if there is no such session. What is to begin at a later time stands in nobody's way.
+
+        Raises:
+            Conflict: Somebody has asked one of them to rest, and what comes behind it waits.
+        """
         try:
             record = await self.storage.session(session)
         except NotFound:
             return []
-        tasks = await self.storage.tasks(session=record.id)
-        return [task for task in reversed(tasks) if task.state not in END_STATES]
+        tasks = await self.storage.tasks(session=record.id, states=IN_LINE, limit=MOST_IN_LINE)
+        for resting in (task for task in tasks if task.state == "paused"):
+            raise Conflict(
+                f"task {resting.id} of this session is paused, and what comes behind it waits",
+                hint=f"autohands task resume {resting.id}",
+            )
+        return tasks[::-1]
 
     async def resume(self, task: str, *, consent: Consent | None = None) -> TaskRecord:
         """Take over a task that was interrupted, waits, failed or is dead, and run it here from its recorded steps.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -319,8 +320,14 @@ def test_cr16_a_broken_configuration_is_refused_whole_and_the_last_good_one_stay
         (b"\xff\xfe\x00", "config.toml:1: byte 0xff is not UTF-8"),
         (b'model = "openai/fake"\n[watch.x]\npath = "/x"\n', "config.toml:2"),
         (b'model = "${NOBODY_HAS_SET_THIS}"\n', "NOBODY_HAS_SET_THIS"),
-        (b'[queues.background]\nconcurrency = 1\n[schedules.daily]\ncron = "61 7 * * *"\nprompt = "Go"\n', "daily"),
-        (b'[queues.background]\nconcurrency = 1\n[watch.x]\npath = "."\nprompt = "x"\npatterns = [""]\n', "watch.x"),
+        (
+            b'[queues.background]\nconcurrency = 1\n[schedules.daily]\ncron = "61 7 * * *"\nprompt = "Go"\n',
+            "config.toml:3: schedules.daily: cron",
+        ),
+        (
+            b'[queues.background]\nconcurrency = 1\n[watch.x]\npath = "."\nprompt = "x"\npatterns = [""]\n',
+            "config.toml:3: watch.x",
+        ),
         (None, "config.toml is gone"),
     ]
     with place(good) as there:
@@ -328,7 +335,7 @@ def test_cr16_a_broken_configuration_is_refused_whole_and_the_last_good_one_stay
         for content, reason in broken:
             path.unlink() if content is None else path.write_bytes(content)
             reload(there.running)
-            refused = eventually(lambda reason=reason: there.said(reason))
+            refused = eventually(partial(there.said, reason))
             assert refused[0].startswith("the configuration in force stays: "), refused
         path.write_text("")  # for the commands that ask
         assert [each["name"] for each in there.asked("schedule", "list")["items"]] == ["daily"]

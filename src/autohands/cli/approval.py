@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
 from autohands.protocols.errors import NotFound
 from autohands.protocols.records import ApprovalRecord
@@ -16,7 +16,7 @@ from autohands.protocols.task import TaskRecord
 if TYPE_CHECKING:
     from autohands.hands import Hands
 
-_SHORTEST = len("apr_") + 8
+_SHORTEST = 8
 
 
 @click.group("approval")
@@ -26,7 +26,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="With those that are answered.")
-@click.option("--task", metavar="ID", help="Only those of a task.")
+@click.option("--task", metavar="ID", shell_complete=complete.tasks, help="Only those of a task.")
 @options.everywhere
 def show_list(*, everything: bool, task: str | None, json: bool, config: Path | None) -> int:
     """What waits for an answer, oldest first."""
@@ -47,7 +47,7 @@ async def _list(*, everything: bool, task: str | None, json: bool, config: Path 
 
 
 @command.command("show")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
 @options.everywhere
 def show(approval: str, *, json: bool, config: Path | None) -> int:
     """One question, with all that the call would do."""
@@ -62,7 +62,7 @@ async def _show(approval: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("allow")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
 @options.everywhere
 def allow(approval: str, *, json: bool, config: Path | None) -> int:
     """Let the call run: this one, as it was shown, once."""
@@ -70,7 +70,7 @@ def allow(approval: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("deny")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
 @options.everywhere
 def deny(approval: str, *, json: bool, config: Path | None) -> int:
     """Say no; the model is told so."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from autohands.cli.approve import Person
 from autohands.cli.doubts import doubts_of, is_decision, next_step
 from autohands.cli.fail import DENIED, FAILED, INTERRUPTED, REASONS
+from autohands.cli.listing import when
 from autohands.cli.render import Screen
 from autohands.protocols.changes import DecideStep
 from autohands.protocols.errors import AutoHandsError, Conflict
@@ -130,7 +131,7 @@ class Follower:
         if consent is None and self._person and record.task.consent == "deny":
             consent = "ask"
         record = await self._hands.resume(record.id, consent=consent)
-        self._screen.tell(f"takes up {record.id}")
+        self._screen.tell(f"takes up {record.id}{_from_when(record)}")
         questions = _open_questions(told)
         for request in [each for each in questions if yes and not _touches_protected(each, record)]:
             await self._answer(request, allow=True)
@@ -145,7 +146,10 @@ class Follower:
 
     def _leave(self, waiting: TaskWaiting) -> int:
         """Say how it can go on."""
+        asked = [wait.removeprefix("approval:") for wait in waiting.waits if wait.startswith("approval:")]
         step = f"it waits for an approval; at a terminal: autohands task resume {waiting.task}"
+        if asked and not self._own:
+            step = f"it waits for an answer: autohands approval allow {asked[0]}, or deny"
         self._screen.tell(next_step(waiting.task) if is_decision(waiting.waits) else step)
         return DENIED
 
@@ -250,3 +254,12 @@ def _last_seq(told: Told) -> int:
         if isinstance(seq, int):
             return seq
     return 0
+
+
+def _from_when(record: TaskRecord) -> str:
+    """What is said of a task that does not begin yet."""
+    if record.state != "delayed":
+        return ""
+    return (
+        f"; it begins at {when(record.run_at)}" if record.run_at else "; it begins when what it comes after has ended"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.brief import summary
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
 from autohands.protocols.changes import ForgetSession, RenameSession
@@ -55,7 +55,7 @@ async def _list(text: str, limit: int, *, json: bool, config: Path | None) -> in
 
 
 @command.command("show")
-@click.argument("session")
+@click.argument("session", shell_complete=complete.sessions)
 @options.everywhere
 def show(session: str, *, json: bool, config: Path | None) -> int:
     """A conversation with what was asked and answered."""
@@ -82,7 +82,7 @@ async def _show(session: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("rename")
-@click.argument("session")
+@click.argument("session", shell_complete=complete.sessions)
 @click.argument("title")
 @options.everywhere
 def rename(session: str, title: str, *, json: bool, config: Path | None) -> int:
@@ -100,7 +100,7 @@ async def _rename(session: str, title: str, *, json: bool, config: Path | None) 
 
 
 @command.command("delete")
-@click.argument("sessions", nargs=-1, metavar="[SESSION]...")
+@click.argument("sessions", nargs=-1, metavar="[SESSION]...", shell_complete=complete.sessions)
 @click.option("--older-than", metavar="AGE", help="All that were not used for 90d, 12h, 4w …")
 @options.everywhere
 def delete(sessions: tuple[str, ...], *, older_than: str | None, json: bool, config: Path | None) -> int:

@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from autohands.protocols.changes import Enqueue
 from autohands.protocols.errors import BadRequest, Conflict, NotFound, RetryableError
 from autohands.protocols.loop import Middleware
@@ -32,7 +34,8 @@ def _none() -> Sequence[Middleware]:
 class TaskQueue:
     """Submits tasks and publishes through its middleware, which is asked for at each pass: it may come and go.
 
-    `depth` and `children` bound how deep tasks may start further ones, and how many one may start.
+    `depth` and `children` bound how deep tasks may start further ones, and how many one may start. A task that names no
+    workspace works in its session's, else in `workspace`.
     """
 
     def __init__(
@@ -42,9 +45,11 @@ class TaskQueue:
         *,
         depth: int = 8,
         children: int = 1000,
+        workspace: str | None = None,
     ) -> None:
         self._storage = storage
         self._middleware = middleware
+        self._workspace = workspace
         self._depth = depth
         self._children = children
 
@@ -58,11 +63,22 @@ class TaskQueue:
         return await through(self._middleware(), lambda each: each.submit, self._enqueue)(checked(task))
 
     async def _enqueue(self, task: Task) -> TaskRecord:
+        placed = await self._placed(checked(task))
         failpoint("queue.submit")
-        change = Enqueue(task=checked(task), depth=self._depth, children=self._children)
+        change = Enqueue(task=placed, depth=self._depth, children=self._children)
         record: TaskRecord = (await self._storage.commit(change))[0]
         failpoint("queue.submitted")
         return record
+
+    async def _placed(self, task: Task) -> Task:
+        """The task with its workspace: the same one when it is submitted again."""
+        if task.workspace is not None or self._workspace is None:
+            return task
+        own = None
+        if task.session is not None:
+            with contextlib.suppress(NotFound):
+                own = (await self._storage.session(task.session, task.principal)).workspace
+        return replace(task, workspace=own or self._workspace)
 
     # --- topics ----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,19 @@ from autohands.protocols.events import TaskQueued
 from autohands.protocols.storage import Serve
 from autohands.protocols.task import TaskRecord
 from autohands.sdk.failpoint import failpoint
-from autohands.storage import deadlines, endings, events, executors, parking, queues, resting, signals, tasks, waits
+from autohands.storage import (
+    deadlines,
+    endings,
+    events,
+    executors,
+    line,
+    parking,
+    queues,
+    resting,
+    signals,
+    tasks,
+    waits,
+)
 from autohands.storage.executors import Identity
 from autohands.storage.parking import tasks_of
 from autohands.storage.transaction import TaskKey, Transaction
@@ -96,7 +108,7 @@ class Sweep(Struct):
 def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) -> Sweep:
     """End what is late, wake what is due, take over what was abandoned, claim at most `free` tasks.
 
-    With `foreign`, also read what other processes want of those that run here.
+    With `foreign`, also read what others want of those that run here.
     """
     failpoint("claims.sweeping")
     family = _family(tx, scope.root)
@@ -232,7 +244,7 @@ def resign(tx: Transaction, executor: str) -> None:
         if control == "cancel":
             endings.end(tx, endings.CANCELLED, key)
         else:
-            resting.put_back(tx, key)
+            line.put_back(tx, key)
     executors.dismiss(tx, executor)
 
 
@@ -290,4 +302,4 @@ def _free(tx: Transaction, task: TaskKey, owner: str) -> None:
         hint = f"wait for it, or `autohands task cancel {task.id}`"
         raise Conflict(f"task {task.id} is running, in process {process[2]}", hint=hint)
     tx.connection.execute("UPDATE task SET lease_token = lease_token + 1, control = NULL WHERE seq = ?", (task.seq,))
-    resting.put_back(tx, task)
+    line.put_back(tx, task)

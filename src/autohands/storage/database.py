@@ -37,6 +37,7 @@ from autohands.storage.migrations import check_readable
 from autohands.storage.neighbours import Neighbours
 from autohands.storage.reserve import Reserve, must_be_recorded
 from autohands.storage.transaction import Transaction, Unit
+from autohands.storage.work import Work, ignore, nothing
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -45,19 +46,6 @@ MOST_UNITS: Final = 512
 LOOK_SECONDS: Final = 0.15
 RENEW_SECONDS: Final = 10.0
 LOG_HELD_SECONDS: Final = 1.0
-
-
-class Work:
-    """A unit on its way: after its group was committed or refused, `landed` is called with it on the event loop."""
-
-    __slots__ = ("error", "landed", "result", "tx", "unit")
-
-    def __init__(self, unit: Unit[Any], landed: Callable[[Work], None]) -> None:
-        self.unit = unit
-        self.landed = landed
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.tx: Transaction | None = None
 
 
 class Database:
@@ -80,6 +68,7 @@ class Database:
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
+        self._under_way: list[Work] = []
         self._connection: sqlite3.Connection | None = None
         self._watchers = 0
         self._neighbours = Neighbours(path)
@@ -167,7 +156,7 @@ class Database:
     def _nudge(self) -> None:
         """Make the writer work out anew how long it may sleep."""
         if not self._closed:
-            self._inbox.put(Work(_nothing, _ignore))
+            self._inbox.put(Work(nothing, ignore))
 
     def _land(self, works: list[Work]) -> None:
         failpoint("database.landing")
@@ -175,7 +164,20 @@ class Database:
             if work.error is None and work.tx is not None:
                 self._committed(work.tx)
             work.landed(work)
-            work.unit, work.landed = _nothing, _ignore  # a unit may know its work: no cycle is left for the collector
+            work.let_go()
+
+    def _give_up(self) -> None:
+        """The writer has ended, as it was told to or not: who still waits for it, or comes later, is told so."""
+        self._closed = True
+        works, self._under_way = self._under_way, []
+        with contextlib.suppress(Empty):
+            while True:
+                works += filter(None, [self._inbox.get_nowait()])
+        error = StorageUnavailable(f"{self.path}: the writer has ended", hint="start the program anew")
+        for work in works:
+            work.error = error
+        self._land(works)
+        _fail(self._opened, error)
 
     # --- on the writer's thread ----------------------------------------------------------------------------------
 
@@ -193,7 +195,7 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
             self._mark.close()
-            self._call(_fail, self._opened, StorageUnavailable(f"{self.path}: the writer has ended"))
+            self._call(self._give_up)
             self._call(_succeed, self._ended)
 
     def _begin(self) -> None:
@@ -211,7 +213,9 @@ class Database:
     def _serve(self) -> bool:
         works, going_on = self._next()
         if works:
+            self._under_way = works
             self._commit(works)
+            self._under_way = []
             self._keep_log_short()
         now = time.monotonic()
         if self._watchers and now - self._looked >= LOOK_SECONDS:
@@ -219,7 +223,7 @@ class Database:
             self._look()
         if self._renewal is not None and now - self._renewed >= RENEW_SECONDS:
             self._renewed = now
-            self._commit([Work(self._renewal, _ignore)])
+            self._commit([Work(self._renewal, ignore)])
         return going_on
 
     def _next(self) -> tuple[list[Work], bool]:
@@ -341,10 +345,13 @@ class Database:
         if connection is None or log_bytes(self.path) <= LOG_BYTES or time.monotonic() < self._log_held_until:
             return
         self.gate.clear()
-        with contextlib.suppress(sqlite3.Error):
+        try:
             if not shorten_log(connection):
                 self._log_held_until = time.monotonic() + LOG_HELD_SECONDS
-        self.gate.set()
+        except sqlite3.Error as error:
+            logger.warning("the log of %s cannot be emptied: %s", self.path, error)
+        finally:
+            self.gate.set()
 
     def _look(self) -> None:
         """Tell the loop if another process has committed something."""
@@ -378,14 +385,6 @@ def _do_apart(connection: sqlite3.Connection, works: list[Work], now: int) -> No
         if not _done(work, Transaction(connection, now)):
             connection.execute("ROLLBACK TO unit")
         connection.execute("RELEASE unit")
-
-
-def _nothing(_tx: Transaction) -> None:
-    return None
-
-
-def _ignore(_work: Work) -> None:
-    return None
 
 
 def _succeed(future: asyncio.Future[None]) -> None:

@@ -85,6 +85,13 @@ class Engine:
         for service in self._services:
             if tx.ready or (service.rooted and "ended" in tx.kinds):
                 service.wake()
+            if tx.cancelled or tx.paused or tx.spoken:
+                service.wake(foreign=True)  # it may be claimed this very moment, and not be known to run here yet
+        self._tell(tx)
+
+    def _tell(self, tx: Transaction) -> None:
+        """Tell those at once that are known to run here."""
+        for service in self._services:
             for task in tx.cancelled:
                 service.cancel(task)
         for task in tx.paused:
@@ -226,7 +233,7 @@ class _Service:
         return self._scope.root is not None
 
     def wake(self, *, foreign: bool = False) -> None:
-        """Look at the tables again; with `foreign`, at what other processes want as well."""
+        """Look at the tables again; with `foreign`, also at what others want of the tasks that run here."""
         self._foreign = self._foreign or foreign
         self._woken.set()
 

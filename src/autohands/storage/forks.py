@@ -20,17 +20,14 @@ _COPY_STEPS: Final = (
     "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, attempt, started, ended)"
     " SELECT :new, turn, idx, kind, name, CASE status WHEN 'unknown' THEN 'failed' ELSE status END, idempotent,"
     " input_hash, output, attempt, started, ended FROM step"
-    " WHERE task = :old AND turn < :turn AND status <> 'started' AND output IS NOT NULL"
+    " WHERE task = :old AND turn < :turn AND output IS NOT NULL"
 )
 _COPY_WORDS: Final = (
     "INSERT INTO signal(task, topic, payload, turn, created) SELECT :new, topic, payload, turn, created FROM signal"
     " WHERE task = :old AND topic = 'words' AND turn < :turn ORDER BY id"
 )
 _LAST: Final = "SELECT turn, output FROM step WHERE task = ? AND kind = 'model' ORDER BY turn DESC LIMIT 1"
-_TOLD: Final = (
-    "SELECT count(*) FROM step WHERE task = ? AND turn = ? AND kind = 'tool' AND status <> 'started'"
-    " AND output IS NOT NULL"
-)
+_TOLD: Final = "SELECT count(*) FROM step WHERE task = ? AND turn = ? AND kind = 'tool' AND output IS NOT NULL"
 
 _reply: Final = msgspec.json.Decoder(Reply)
 

@@ -29,14 +29,21 @@ def promote(tx: Transaction, session: str) -> None:
 
 
 def _lead(tx: Transaction, task: TaskKey) -> None:
-    """A task becomes its session's head: ready, or paused where somebody asked for that meanwhile.
+    """A task becomes its session's head.
 
     Its rank begins now: among the heads of sessions none is ahead for having waited behind its own.
     """
+    tx.connection.execute("UPDATE task SET rank = ? - ahead WHERE seq = ?", (tx.now, task.seq))
+    put_back(tx, task)
+
+
+def put_back(tx: Transaction, task: TaskKey) -> None:
+    """The head of a session that does not run, or not any more → ready, in its place; paused where somebody has asked
+    for that meanwhile."""
     (status,) = tx.connection.execute(
         "UPDATE task SET status = iif(control = 'pause', 'paused', 'ready'),"
-        " reason = iif(control = 'pause', 'paused', NULL), control = NULL, rank = ?1 - ahead, updated = ?1"
-        " WHERE seq = ?2 RETURNING status",
+        " reason = iif(control = 'pause', 'paused', NULL), control = NULL, lease_owner = NULL, updated = ?"
+        " WHERE seq = ? RETURNING status",
         (tx.now, task.seq),
     ).fetchone()
     tx.ready = True

@@ -18,6 +18,7 @@ from autohands.storage.readers import Readers
 from autohands.storage.transaction import Transaction
 
 PARTS: Final = 100
+LARGEST: Final = 1_000_000_000
 ORDINARY: Final = QueueLimits(name="")
 SHORTEST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
@@ -61,8 +62,9 @@ def limit(tx: Transaction, change: LimitQueues) -> None:
 def _check(limits: QueueLimits) -> None:
     for name in ("concurrency", "rate", "depth", "period_seconds"):
         value = getattr(limits, name)
-        if value is not None and value <= 0:
-            raise BadRequest(f"queue {limits.name!r}: {name} is {value}", hint="use a number above 0, or leave it out")
+        if value is not None and not 0 < value <= LARGEST:
+            hint = f"use a number above 0, {LARGEST:,} at most, or leave it out"
+            raise BadRequest(f"queue {limits.name!r}: {name} is {value}", hint=hint)
 
 
 def admit(tx: Transaction, queue: str) -> None:
