@@ -168,6 +168,26 @@ async def test_an_event_that_another_program_wrote_into_a_run_is_not_missed(stor
         assert [line.get("seq") for line in lines] == [None, 3, 4]
 
 
+async def test_who_follows_a_task_whose_lease_was_lost_hears_what_the_other_program_did(path: Path) -> None:
+    async def stand(lease: Lease) -> None:
+        claimed.set_result(None)
+        await asyncio.Event().wait()
+
+    async def finish(lease: Lease) -> None:
+        await lease.commit(Finish(state="done", reason="done"))
+
+    claimed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with storage.open(path) as here, storage.open(path) as there:
+        task = (await submit(here)).id
+        following = asyncio.create_task(Following(here, task).rest())
+        async with serving(here, stand):
+            await claimed
+            with tables(path) as connection:
+                connection.execute("UPDATE executor SET lease_until = 0")
+            async with serving(there, finish), asyncio.timeout(PATIENCE_SECONDS):
+                assert (await following)[-1]["type"] == "run.finished"
+
+
 async def test_streams_are_forgotten(store: Store) -> None:
     record = await submit(store)
     async with leased(store, record.id) as lease:

@@ -16,10 +16,11 @@ class Stream:
 
     Places in it are counted from the first entry that ever was. Deltas before the last event are kept only for readers
     who have still to see them, those after it for whoever comes. `seq` is that of the last event, `torn` what the last
-    delta that fell out of a full ring came after.
+    delta that fell out of a full ring came after. `leased` says that the task runs here, `missed` that others have
+    written since it does.
     """
 
-    __slots__ = ("_told", "attempt", "entries", "first", "leased", "readers", "seq", "size", "torn")
+    __slots__ = ("_told", "attempt", "entries", "first", "leased", "missed", "readers", "seq", "size", "torn")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -28,7 +29,7 @@ class Stream:
         self.seq = 0
         self.torn = -1
         self.attempt = 1
-        self.leased = False
+        self.leased = self.missed = False
         self.readers: list[Reader] = []
         self._told = 0
 
