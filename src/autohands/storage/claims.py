@@ -120,12 +120,14 @@ def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) 
 
 
 def claim_ready(tx: Transaction, who: Who, scope: Scope, *, free: int) -> Sweep:
-    """Claim at most `free` of the tasks that are ready. What time demands is left to `sweep`: it says only when."""
-    chosen = _choose(tx, scope, None, free)
+    """Claim at most `free` of the tasks that are ready. What time demands is left to `sweep`: it says only when, and
+    claims nothing as long as a task is to be ended that is late."""
+    late = deadlines.next_late(tx, None)
+    chosen = _choose(tx, scope, None, 0 if late is not None and late <= tx.now else free)
     return Sweep(
         claimed=_claim_all(tx, who, chosen),
         wanted=None,
-        next_at=_first(parking.next_due(tx, None), deadlines.next_late(tx, None), chosen.opens_at),
+        next_at=_first(parking.next_due(tx, None), late, chosen.opens_at),
         held=chosen.held,
         root_ended=False,
     )
