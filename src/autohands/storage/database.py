@@ -47,6 +47,7 @@ LOOK_SECONDS: Final = 0.15
 RENEW_SECONDS: Final = 10.0
 LOG_HELD_SECONDS: Final = 1.0
 MOST_CARRIED: Final = 50
+GROUPS_A_LOOK: Final = 8
 IDLE_SECONDS: Final = 0.05
 
 
@@ -169,9 +170,13 @@ class Database:
             self._inbox.put(Work(nothing, ignore))
 
     def _land(self, works: list[Work]) -> None:
-        with contextlib.ExitStack() as landings:  # whatever one of them raises, the others land
-            for work in reversed(works):
-                landings.callback(self._land_one, work)
+        landing = iter(works)
+        try:
+            for work in landing:
+                self._land_one(work)
+        finally:  # whatever one of them raises, the others land
+            if others := list(landing):
+                self._land(others)
 
     def _land_one(self, work: Work) -> None:
         try:
@@ -218,7 +223,8 @@ class Database:
         if works:
             self._commit(works)
             self._uncarried += 1
-            self._keep_log_short()
+            if self._uncarried % GROUPS_A_LOOK == 0:
+                self._keep_log_short()
         elif self._uncarried >= MOST_CARRIED:
             self._carry_over()
         now = time.monotonic()
