@@ -216,3 +216,35 @@ async def test_a_ring_keeps_only_what_somebody_may_still_want(store: Store, read
         lease.emit(TextDelta(text="kept", turn=20))
         late = Following(store, record.id, after=20)
         assert told([await late.next() for _ in range(2)]) == ["turn.started", "kept"]
+
+
+async def test_deltas_that_come_fast_are_all_told_in_order(store: Store) -> None:
+    record, texts = await submit(store), [str(number) for number in range(200)]
+
+    async def listen() -> list[dict[str, Any]]:
+        return await Following(store, record.id).rest()
+
+    async with leased(store, record.id) as lease, asyncio.timeout(PATIENCE_SECONDS):
+        listener = asyncio.create_task(listen())
+        await lease.commit(event=TurnStarted(turn=1))
+        for text in texts:
+            lease.emit(TextDelta(text=text, turn=1))
+            await asyncio.sleep(0)
+        await lease.commit(DONE)
+        told = await listener
+    assert [each["text"] for each in told if each["type"] == "text.delta"] == texts
+
+
+async def test_a_delta_is_told_though_nothing_comes_after_it(store: Store) -> None:
+    record = await submit(store)
+    following = Following(store, record.id)
+    async with leased(store, record.id) as lease:
+        await lease.commit(event=TurnStarted(turn=1))
+        while (await following.next())["type"] != "turn.started":
+            pass
+        for text in "abc":  # the first wakes the reader, the others come while it is left in peace
+            waiting = asyncio.create_task(following.next())
+            await asyncio.sleep(0)
+            lease.emit(TextDelta(text=text, turn=1))
+            assert (await waiting)["text"] == text
+        await lease.commit(DONE)

@@ -19,7 +19,7 @@ from autohands.protocols.errors import AutoHandsError, Conflict, NotFound, Retry
 from autohands.protocols.outbox import MessageRecord, SettleMessage, StrandMessages, TakeMessages
 from autohands.protocols.storage import Bell, Storage
 from autohands.sdk.failpoint import failpoint
-from autohands.sdk.identity import now_ms
+from autohands.sdk.identity import new_id, now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ class Courier:
         self._label = doubtful == "label"
         self._attempts = attempts
         self._pace = pace
+        self._name = new_id("courier")
         self._seen: set[str] = set()
         self._taking: asyncio.Task[int] | None = None
         self._sending: dict[str, dict[str, asyncio.Task[None]]] = {}
@@ -132,9 +133,12 @@ class Courier:
             if name not in channels:
                 changes.append(StrandMessages(channel=name, reason=f"no extension offers the channel {name!r}"))
             elif len(mine) < SLOTS and (at <= now or name not in self._seen):
-                lease = self._pace.send_seconds + LEASE_SECONDS
-                changes.append(TakeMessages(channel=name, most=SLOTS - len(mine), seconds=lease, holding=mine))
+                changes.append(self._taking_up(name, mine))
         return changes
+
+    def _taking_up(self, channel: str, mine: tuple[str, ...]) -> TakeMessages:
+        seconds = self._pace.send_seconds + LEASE_SECONDS
+        return TakeMessages(channel=channel, most=SLOTS - len(mine), taker=self._name, seconds=seconds, holding=mine)
 
     async def _take(self, tasks: asyncio.TaskGroup, changes: list[Change]) -> int:
         """Take messages up and begin to deliver them; how many, and channels seen for the first time."""

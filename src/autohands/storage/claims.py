@@ -50,6 +50,12 @@ _DESCENDANTS: Final = (
     " SELECT seq, id, session, root FROM task WHERE id IN below AND ended IS NULL"
 )
 
+_CLAIM: Final = (
+    "UPDATE task SET status = 'running', lease_owner = ?, lease_token = lease_token + 1, attempt = attempt + 1,"
+    f" reason = NULL, updated = ? WHERE seq = ? RETURNING {tasks.COLUMNS}, lease_token,"
+    f" (SELECT max(seq) FROM event WHERE event.task = task.seq), {signals.UNREAD}"
+)
+
 
 class Claimed(Struct, frozen=True):
     """A task that was claimed: its fencing token, its last event's seq, and whether words wait for it."""
@@ -116,19 +122,40 @@ def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) 
     parking.wake_due(tx, family)
     watch = _take_over(tx, who, family)
     chosen = _choose(tx, scope, family, free)
-    if chosen.tasks:
-        executors.enlist(tx, who.id, who.process)
-    claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
-    times = (parking.next_due(tx, family), deadline, watch, chosen.opens_at)
-    if claimed:
-        failpoint("claims.claimed")
     return Sweep(
-        claimed=claimed,
+        claimed=_claim_all(tx, who, chosen),
         wanted=_wanted(tx, who) if foreign else None,
-        next_at=min((time for time in times if time is not None), default=None),
+        next_at=_first(parking.next_due(tx, family), deadline, watch, chosen.opens_at),
         held=chosen.held,
         root_ended=scope.root is not None and _has_ended(tx, scope.root),
     )
+
+
+def claim_ready(tx: Transaction, who: Who, scope: Scope, *, free: int) -> Sweep:
+    """Claim at most `free` of the tasks that are ready. What time demands is left to `sweep`: it says only when, and
+    claims nothing as long as a task is to be ended that is late."""
+    late = deadlines.next_late(tx, None)
+    chosen = _choose(tx, scope, None, 0 if late is not None and late <= tx.now else free)
+    return Sweep(
+        claimed=_claim_all(tx, who, chosen),
+        wanted=None,
+        next_at=_first(parking.next_due(tx, None), late, chosen.opens_at),
+        held=chosen.held,
+        root_ended=False,
+    )
+
+
+def _first(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+def _claim_all(tx: Transaction, who: Who, chosen: Chosen) -> list[Claimed]:
+    if not chosen.tasks:
+        return []
+    executors.enlist(tx, who.id, who.process)
+    claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
+    failpoint("claims.claimed")
+    return claimed
 
 
 def _family(tx: Transaction, root: str | None) -> str | None:
@@ -179,19 +206,10 @@ def _queues(tx: Transaction, scope: Scope, family: str | None) -> Iterable[str]:
 
 
 def _claim(tx: Transaction, who: Who, seq: int) -> Claimed:
-    tx.connection.execute(
-        "UPDATE task SET status = 'running', lease_owner = ?, lease_token = lease_token + 1, attempt = attempt + 1,"
-        " reason = NULL, updated = ? WHERE seq = ?",
-        (who.id, tx.now, seq),
-    )
-    *row, token, last_seq = tx.connection.execute(
-        f"SELECT {tasks.COLUMNS}, lease_token, (SELECT max(seq) FROM event WHERE event.task = task.seq)"
-        " FROM task WHERE seq = ?",
-        (seq,),
-    ).fetchone()
+    *row, token, last_seq, unread = tx.connection.execute(_CLAIM, (who.id, tx.now, seq)).fetchone()
     record = tasks.record_of(row)
     key = TaskKey(seq, record.id, record.session, record.root)
-    return Claimed(record, key, token, last_seq or 0, signals.unread(tx, seq))
+    return Claimed(record, key, token, last_seq or 0, bool(unread))
 
 
 def _wanted(tx: Transaction, who: Who) -> list[Wanted]:

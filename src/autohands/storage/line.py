@@ -17,14 +17,12 @@ def step_up(tx: Transaction, task: TaskKey) -> None:
 
 def promote(tx: Transaction, session: str) -> None:
     """The next task of a session becomes its head, if it has none."""
-    if tasks.place_in_line(tx, session) == "blocked":
-        return
     row = tx.connection.execute(
         "SELECT seq, id, session, root FROM task INDEXED BY task_blocked"
         " WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1",
         (session,),
     ).fetchone()
-    if row:
+    if row and tasks.place_in_line(tx, session) == "ready":
         _lead(tx, TaskKey(*row))
 
 

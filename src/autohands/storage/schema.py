@@ -147,7 +147,7 @@ CREATE TRIGGER tally_deleted AFTER DELETE ON task WHEN old.ended IS NULL BEGIN
 END;
 
 CREATE TABLE dependency(
-  task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE, needs TEXT NOT NULL,
+  needs TEXT NOT NULL, task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE,
   PRIMARY KEY(needs, task)) STRICT, WITHOUT ROWID;
 CREATE INDEX dependency_task ON dependency(task);
 

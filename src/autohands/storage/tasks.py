@@ -19,6 +19,7 @@ from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, Task
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
 from autohands.storage import events, queues, sessions, waits
+from autohands.storage.sessions import Entered
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
 
@@ -32,6 +33,11 @@ COLUMNS: Final = (
     "id, seq, status, session, request, attempt, reason, control, error, text, root,"
     " (SELECT max(turn) FROM step WHERE step.task = task.seq), run_at, created, updated, ended, crashes, waits,"
     " forked_from, forked_turn"
+)
+_INSERT: Final = (
+    "INSERT INTO task(id, session, principal, source, idempotency_key, body_hash, queue, kind, agent, labels,"
+    " reply_address, correlation, deadline, parent, root, depth, request, rank, ahead, run_at, status, max_attempts,"
+    " created, updated) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -150,58 +156,54 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
         Conflict: Its idempotency key was used with another body, or its session works elsewhere.
         TooBusy: Its queue is full.
     """
-    task, place = change.task, change.place if isinstance(change, Placed) else None
-    # Who serves it, and what its parent may by now, is no part of the request.
-    body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
-    if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
-        return known
+    task, place, body_hash = change.task, change.place if isinstance(change, Placed) else None, None
+    if task.idempotency_key is not None:
+        body_hash = _hash(task)
+        if known := _known(tx, task, body_hash):
+            return known
     queues.admit(tx, task.queue)
     task_id = _new_id(tx, task)
     branch = _branch(tx, task, change) or Branch(task_id)
     needs = _unfinished(tx, task)
-    session, workspace = sessions.enter(tx, task, place)
-    stored = replace(task, id=task_id, session=session, workspace=workspace or None)
-    key = TaskKey(_insert(tx, stored, branch, body_hash, held=bool(needs)), task_id, session, branch.root)
-    tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(key.seq, each) for each in needs])
+    record = _insert(tx, replace(task, id=task_id), branch, sessions.enter(tx, task, place), body_hash, needs)
     failpoint("tasks.accepted")
     tx.ready = True
-    events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
-    return get(tx.connection, task_id)
+    queued = TaskQueued(prompt=task.prompt, source=task.source)
+    events.append(tx, TaskKey(record.seq, task_id, record.session, branch.root), queued, seq=1)
+    return record
 
 
-def _insert(tx: Transaction, task: Task, branch: Branch, body_hash: bytes, *, held: bool) -> int:
-    ahead = _priority(task) * MINUTE_MS
-    row = {
-        "id": task.id,
-        "session": task.session,
-        "principal": task.principal,
-        "source": task.source,
-        "idempotency_key": task.idempotency_key,
-        "body_hash": body_hash,
-        "queue": task.queue,
-        "kind": task.kind,
-        "agent": task.agent,
-        "labels": _encode(task.labels),
-        "reply_address": task.reply_address,
-        "correlation": task.correlation,
-        "deadline": task.deadline,
-        "parent": task.parent,
-        "root": branch.root,
-        "depth": branch.depth,
-        "request": _encode(task),
-        "rank": tx.now - ahead,
-        "ahead": ahead,
-        "run_at": _due(tx, task, held=held),
-        "status": _first_state(tx, task, held=held),
-        "max_attempts": max(task.max_attempts, 1),
-        "created": tx.now,
-        "updated": tx.now,
-    }
-    inserted = tx.connection.execute(
-        f"INSERT INTO task({', '.join(row)}) VALUES({', '.join('?' * len(row))})", tuple(row.values())
+def _insert(
+    tx: Transaction, task: Task, branch: Branch, session: Entered, body_hash: bytes | None, needs: Sequence[str]
+) -> TaskRecord:
+    stored = replace(task, session=session.id, workspace=session.workspace or None)
+    ahead, held = _priority(task) * MINUTE_MS, bool(needs)
+    row = (
+        *(task.id, session.id, task.principal, task.source, task.idempotency_key, body_hash, task.queue, task.kind),
+        *(task.agent, _encode(task.labels), task.reply_address, task.correlation, task.deadline, task.parent),
+        *(branch.root, branch.depth, _encode(stored), tx.now - ahead, ahead, run_at := _due(tx, task, held=held)),
+        *(state := _first_state(tx, task, session, held=held), max(task.max_attempts, 1), tx.now, tx.now),
     )
-    assert inserted.lastrowid is not None
-    return inserted.lastrowid
+    seq = tx.connection.execute(_INSERT, row).lastrowid
+    assert seq is not None
+    if needs:
+        tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(seq, each) for each in needs])
+    return TaskRecord(
+        id=task.id,
+        seq=seq,
+        state=state,
+        session=session.id,
+        task=stored,
+        root=branch.root,
+        run_at=run_at or 0,
+        created=tx.now,
+        updated=tx.now,
+    )
+
+
+def _hash(task: Task) -> bytes:
+    """What is asked for. Who serves it, and what its parent may by now, is no part of that."""
+    return hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
 
 
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
@@ -289,10 +291,10 @@ def _due(tx: Transaction, task: Task, *, held: bool) -> int | None:
     return max(task.not_before or 0, tx.now)
 
 
-def _first_state(tx: Transaction, task: Task, *, held: bool) -> TaskState:
+def _first_state(tx: Transaction, task: Task, session: Entered, *, held: bool) -> TaskState:
     if held or (task.not_before or 0) > tx.now:
         return "delayed"
-    return place_in_line(tx, task.session or "")
+    return "ready" if session.made else place_in_line(tx, session.id)
 
 
 def requeue(tx: Transaction, task: TaskKey, queue: str | None, consent: Consent | None) -> None:
