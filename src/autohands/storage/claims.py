@@ -155,7 +155,16 @@ def _claim_all(tx: Transaction, who: Who, chosen: Chosen) -> list[Claimed]:
     executors.enlist(tx, who.id, who.process)
     claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
     failpoint("claims.claimed")
-    return claimed
+    return [each for each in claimed if not _is_damaged(tx, each)]
+
+
+def _is_damaged(tx: Transaction, claimed: Claimed) -> bool:
+    """Whether what a task asks cannot be read any more; then it is dead, and others go on."""
+    task = claimed.record.task
+    if task.kind != tasks.DAMAGED:
+        return False
+    endings.end(tx, Finish(state="dead", reason="failed", error=task.prompt), claimed.key)
+    return True
 
 
 def _family(tx: Transaction, root: str | None) -> str | None:
@@ -276,6 +285,8 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
     status, owner, reason = tx.connection.execute(
         "SELECT status, lease_owner, reason FROM task WHERE seq = ?", (key.seq,)
     ).fetchone()
+    if tasks.get(tx.connection, key.id).task.kind == tasks.DAMAGED:
+        raise Conflict(f"what task {key.id} asks cannot be read any more", hint="ask for it anew")
     if status in ("done", "cancelled"):
         raise Conflict(f"task {key.id} is {status}", hint=f'say more with `autohands run --session {key.session} "…"`')
     if status in ("failed", "dead"):

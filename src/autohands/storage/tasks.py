@@ -23,6 +23,7 @@ from autohands.storage.sessions import Entered
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
 
+DAMAGED: Final = "damaged"
 MINUTE_MS: Final = 60_000
 SHORTEST_PREFIX: Final = 8
 _FIELDS: Final = (
@@ -61,10 +62,18 @@ class Branch(Struct, frozen=True):
     depth: int = 0
 
 
+def _request(data: bytes) -> Task:
+    """What was asked; of a damaged row, that it is damaged: one such must not hide the others."""
+    try:
+        return _task.decode(data)
+    except msgspec.DecodeError as error:
+        return Task(prompt=f"(what was asked cannot be read any more: {error})", kind=DAMAGED)
+
+
 def record_of(row: Sequence[Any]) -> TaskRecord:
     """The record of a row of `COLUMNS`."""
     values = dict(zip(_FIELDS, row, strict=True))
-    values["task"] = _task.decode(values["task"])
+    values["task"] = _request(values["task"])
     values["waits"] = waits.decode(values["waits"])
     values["turns"], values["run_at"] = values["turns"] or 0, values["run_at"] or 0
     return TaskRecord(**values)
