@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from autohands.protocols.changes import Redo
+from autohands.protocols.changes import Finish, Redo
 from autohands.protocols.errors import Conflict
 from autohands.protocols.events import TaskQueued
 from autohands.protocols.storage import Serve
