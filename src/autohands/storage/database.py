@@ -19,19 +19,16 @@ from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
 from autohands.storage import mark as marks
 from autohands.storage.connection import (
-    LOG_BYTES,
-    carry_over,
     connect,
     is_damage,
     is_full,
     is_writable,
-    log_bytes,
     needs_reopening,
-    shorten_log,
     unavailable,
 )
 from autohands.storage.damage import RESERVE, open_whole
 from autohands.storage.files import private_directory
+from autohands.storage.log import Log
 from autohands.storage.mark import MARK, Mark
 from autohands.storage.migrations import check_readable
 from autohands.storage.neighbours import Neighbours
@@ -45,10 +42,6 @@ logger = logging.getLogger(__name__)
 MOST_UNITS: Final = 512
 LOOK_SECONDS: Final = 0.15
 RENEW_SECONDS: Final = 10.0
-LOG_HELD_SECONDS: Final = 1.0
-MOST_CARRIED: Final = 50
-GROUPS_A_LOOK: Final = 8
-IDLE_SECONDS: Final = 0.05
 
 
 class Database:
@@ -82,12 +75,11 @@ class Database:
         self._mark = Mark(path.with_name(MARK))
         self._reserve = Reserve(path.with_name(RESERVE))
         self._identity = ""
-        self._log_held_until = 0.0
-        self._uncarried = 0
         self._following: list[Work] = []
         self._ill: str | None = None
         self.gate = threading.Event()  # readers begin while it is set
         self.gate.set()
+        self._log = Log(path, self.gate)
         self.read_only = False
         self.loss: Loss | None = None
         self.followers: Callable[[], list[Work]] = list
@@ -222,11 +214,9 @@ class Database:
         works, going_on = self._next()
         if works:
             self._commit(works)
-            self._uncarried += 1
-            if self._uncarried % GROUPS_A_LOOK == 0:
-                self._keep_log_short()
-        elif self._uncarried >= MOST_CARRIED:
-            self._carry_over()
+            self._log.grown(self._connection)
+        else:
+            self._log.rest(self._connection)
         now = time.monotonic()
         if self._watchers and now - self._looked >= LOOK_SECONDS:
             self._looked = now
@@ -257,8 +247,8 @@ class Database:
             waits.append(self._looked + LOOK_SECONDS - now)
         if self._renewal is not None:
             waits.append(self._renewed + RENEW_SECONDS - now)
-        if self._uncarried >= MOST_CARRIED:
-            waits.append(IDLE_SECONDS)
+        if (idle := self._log.patience) is not None:
+            waits.append(idle)
         return max(min(waits), 0.0) if waits else None
 
     def _commit(self, works: list[Work]) -> None:
@@ -358,25 +348,6 @@ class Database:
             self._connection = connect(self.path)
             self._neighbours.begin_anew()
         return self._connection
-
-    def _carry_over(self) -> None:
-        """Nobody waits: the log may be carried over, which takes several syncs."""
-        self._uncarried = 0
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                carry_over(self._connection)
-
-    def _keep_log_short(self) -> None:
-        """See to it that the write-ahead log does not grow for ever."""
-        connection = self._connection
-        if connection is None or log_bytes(self.path) <= LOG_BYTES or time.monotonic() < self._log_held_until:
-            return
-        self.gate.clear()
-        with contextlib.suppress(sqlite3.Error):
-            self._uncarried = 0
-            if not shorten_log(connection):
-                self._log_held_until = time.monotonic() + LOG_HELD_SECONDS
-        self.gate.set()
 
     def _look(self) -> None:
         """Tell the loop if another process has committed something."""
