@@ -192,12 +192,13 @@ class AskApproval(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Put a model call's worst case aside, in micro-USD.
+    """Put the worst case of a turn's model call aside, in micro-USD, and tell of it: `budget.reserved`.
 
     The caps are those of the task's root and of the day; None is no cap. Result: True, or False where a cap forbids it;
     then nothing was reserved.
     """
 
+    turn: int = 0
     key: str
     micro_usd: int
     run_cap: int | None

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from autohands.protocols.changes import Change, Reserve, Settle
 from autohands.protocols.errors import AutoHandsError, ProviderError
-from autohands.protocols.events import BudgetReserved, BudgetSettled
+from autohands.protocols.events import BudgetSettled
 from autohands.protocols.messages import Usage
 from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request, Retrying
 from autohands.protocols.storage import Lease
@@ -77,7 +77,9 @@ class Purse:
         self._calls += 1
         key = f"{self._lease.record.id}:{self._lease.attempt}:{self.turn}:{self._calls}"
         caps = self._caps
-        reserve = Reserve(key=key, micro_usd=amount, run_cap=caps.run, day_cap=caps.day, month_cap=caps.month)
+        reserve = Reserve(
+            turn=self.turn, key=key, micro_usd=amount, run_cap=caps.run, day_cap=caps.day, month_cap=caps.month
+        )
         changes = [*self.take_pending(), reserve]
         failpoint("purse.reserving")
         granted = (await self._lease.commit(*changes))[-1]
@@ -89,7 +91,6 @@ class Purse:
                 kind="budget",
                 hint="raise --budget, or [budget] run, day and month",
             )
-        self._lease.emit(BudgetReserved(turn=self.turn, micro_usd=amount))
         return key
 
     def settle(self, model: ModelInfo, key: str, usage: Usage) -> None:

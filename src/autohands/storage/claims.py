@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -52,7 +52,7 @@ _DESCENDANTS: Final = (
 
 _CLAIM: Final = (
     "UPDATE task SET status = 'running', lease_owner = ?, lease_token = lease_token + 1, attempt = attempt + 1,"
-    f" reason = NULL, updated = ? WHERE seq = ? RETURNING {tasks.COLUMNS}, lease_token,"
+    f" reason = NULL, updated = ? WHERE seq IN(SELECT value FROM json_each(?)) RETURNING {tasks.COLUMNS}, lease_token,"
     f" (SELECT max(seq) FROM event WHERE event.task = task.seq), {signals.UNREAD}"
 )
 
@@ -153,9 +153,10 @@ def _claim_all(tx: Transaction, who: Who, chosen: Chosen) -> list[Claimed]:
     if not chosen.tasks:
         return []
     executors.enlist(tx, who.id, who.process)
-    claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
+    rows = tx.connection.execute(_CLAIM, (who.id, tx.now, json.dumps(chosen.tasks))).fetchall()
+    claimed = {each.key.seq: each for each in map(_claimed, rows)}
     failpoint("claims.claimed")
-    return [each for each in claimed if not _is_damaged(tx, each)]
+    return [each for seq in chosen.tasks if not _is_damaged(tx, each := claimed[seq])]
 
 
 def _is_damaged(tx: Transaction, claimed: Claimed) -> bool:
@@ -214,10 +215,10 @@ def _queues(tx: Transaction, scope: Scope, family: str | None) -> Iterable[str]:
     return [queue for (queue,) in rows]
 
 
-def _claim(tx: Transaction, who: Who, seq: int) -> Claimed:
-    *row, token, last_seq, unread = tx.connection.execute(_CLAIM, (who.id, tx.now, seq)).fetchone()
-    record = tasks.record_of(row)
-    key = TaskKey(seq, record.id, record.session, record.root)
+def _claimed(row: Sequence[Any]) -> Claimed:
+    *columns, token, last_seq, unread = row
+    record = tasks.record_of(columns)
+    key = TaskKey(record.seq, record.id, record.session, record.root)
     return Claimed(record, key, token, last_seq or 0, bool(unread))
 
 

@@ -76,10 +76,11 @@ class Database:
         self._mark = Mark(path.with_name(MARK))
         self._reserve = Reserve(path.with_name(RESERVE))
         self._identity = ""
-        self._log = Log(path)
         self._following: list[Work] = []
         self._ill: str | None = None
-        self.gate = self._log.gate
+        self.gate = threading.Event()  # readers begin while it is set
+        self.gate.set()
+        self._log = Log(path, self.gate)
         self.read_only = False
         self.loss: Loss | None = None
         self.followers: Callable[[], list[Work]] = list
@@ -231,7 +232,7 @@ class Database:
             self._under_way = []
             self._log.grown(self._connection)
         else:
-            self._log.idle(self._connection)
+            self._log.rest(self._connection)
         now = time.monotonic()
         if self._watchers and now - self._looked >= LOOK_SECONDS:
             self._looked = now
@@ -262,8 +263,8 @@ class Database:
             waits.append(self._looked + LOOK_SECONDS - now)
         if self._renewal is not None:
             waits.append(self._renewed + RENEW_SECONDS - now)
-        if (seconds := self._log.patience) is not None:
-            waits.append(seconds)
+        if (idle := self._log.patience) is not None:
+            waits.append(idle)
         return max(min(waits), 0.0) if waits else None
 
     def _commit(self, works: list[Work]) -> None:

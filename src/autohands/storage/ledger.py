@@ -9,7 +9,9 @@ from typing import Final
 import msgspec
 
 from autohands.protocols.changes import Reserve, Settle
+from autohands.protocols.events import BudgetReserved
 from autohands.sdk.failpoint import failpoint
+from autohands.storage import events
 from autohands.storage.transaction import TaskKey, Transaction
 
 _ADD: Final = (
@@ -43,6 +45,7 @@ def reserve(tx: Transaction, change: Reserve, task: TaskKey) -> bool:
         return False
     failpoint("ledger.reserving")
     tx.connection.execute(_RESERVE, (change.key, task.seq, task.root, day, amount, tx.now, tx.now))
+    events.append(tx, task, BudgetReserved(turn=change.turn, micro_usd=amount))
     return True
 
 
