@@ -21,6 +21,7 @@ Reason: TypeAlias = Literal[
     "time_limit",
     "budget",
     "denied",
+    "loop",
     "client_tools",
     "attempts",
     "context_unrecoverable",

@@ -16,7 +16,8 @@ class Step(Struct, frozen=True, kw_only=True):
 
     Turn 0 index 0 holds what the run began with. `output` is the JSON of a `Reply`, a `ToolResult` or a list of
     messages. `input_hash` (effects only) is that of tool, arguments and tool version. `attempt` counts how often the
-    body of an effect was begun, and it may begin 1 + `retries` times: so often a person said so. Times are UTC ms.
+    body of an effect was begun, and it may begin 1 + `retries` times: so often a person said so. A call that was
+    `denied` did not run. Times are UTC ms.
     """
 
     turn: int
@@ -32,6 +33,7 @@ class Step(Struct, frozen=True, kw_only=True):
     ended: int | None = None
     attempt: int = 1
     retries: int = 0
+    denied: bool = False
 
     @property
     def begins_again(self) -> bool:

@@ -18,6 +18,7 @@ from autohands.protocols.messages import ToolCall
 from autohands.protocols.records import Step
 from autohands.protocols.tool import ToolResult
 from autohands.runtime.around import carry_out, is_cancelled, reconcile
+from autohands.runtime.guards.denials import denied_in
 from autohands.runtime.replay import NOT_REPLAYED
 from autohands.runtime.toolbox import Checked
 from autohands.sdk.clip import clip_ends, json_safe
@@ -57,7 +58,7 @@ class Act:
         self._waits: list[Wait] = []
         self._held: dict[bool, int] = {}
         self._side_by_side = asyncio.Semaphore(parts.limits.parallel)
-        self.denied: list[ToolCall] = []
+        self.denied: list[ToolCall] = denied_in(turn)
 
     async def run(self) -> list[ToolResult | None]:
         """The results, in the order asked.
@@ -105,6 +106,7 @@ class Act:
         step = self._turn.steps.get(index)
         if step is None and self._replayed(index, call):
             return None
+        self._parts.loops.enter(self._turn.number, index, call, self._parts.now())
         try:
             checked = self._parts.toolbox.check(call)
         except ToolError as error:
@@ -118,6 +120,9 @@ class Act:
             return None
         if self._parts.recorded is not None and checked.effect != "read":
             self._refuse(index, call, NOT_REPLAYED, step)
+            return None
+        if step is None and (objection := self._parts.loops.objection(self._turn.number, index)):
+            self._end_denied(index, call, objection)
             return None
         return await self._judge(Admitted(index, checked, ctx), approved=step is not None)
 
@@ -200,18 +205,18 @@ class Act:
         status: Literal["done", "failed", "unknown", "denied"],
         digest: bytes | None = None,
     ) -> None:
-        kept: Literal["done", "failed", "unknown"] = "failed" if status == "denied" else status
+        result = self._parts.loops.told(self._turn.number, index, result, warn=status in ("done", "failed"))
         self._results[index - 1] = result
         told = ToolFinished(turn=self._turn.number, index=index, call_id=call.id, name=call.name, status=status)
         if status == "unknown":  # what was told stays told, even where a person decides otherwise
             told = msgspec.structs.replace(told, result=result)
-        self._parts.lease.note(self._step(index, call.name, kept, msgspec.json.encode(result), digest), told)
+        self._parts.lease.note(self._step(index, call.name, status, msgspec.json.encode(result), digest), told)
 
     def _step(
         self,
         index: int,
         name: str,
-        status: Literal["started", "done", "failed", "unknown"],
+        status: Literal["started", "done", "failed", "unknown", "denied"],
         output: bytes | None,
         digest: bytes | None,
     ) -> Step:
@@ -221,7 +226,8 @@ class Act:
             index=index,
             kind="tool",
             name=name,
-            status=status,
+            status="failed" if status == "denied" else status,
+            denied=status == "denied",
             output=output,
             idempotent=digest is None,
             input_hash=digest,
@@ -238,6 +244,9 @@ class Act:
 
     def _deny(self, index: int, call: ToolCall, reason: str) -> None:
         self.denied.append(call)
+        self._end_denied(index, call, reason)
+
+    def _end_denied(self, index: int, call: ToolCall, reason: str) -> None:
         self._record(index, call, ToolResult(f"denied: {reason}", failed=True), "denied")
 
     def _show(self, index: int, text: str) -> None:

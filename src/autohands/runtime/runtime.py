@@ -39,6 +39,7 @@ from autohands.runtime.approvals import Approvals
 from autohands.runtime.around import carry_out
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
+from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import ProviderModels, choose_model, recording
 from autohands.runtime.replay import Recorded
@@ -175,6 +176,7 @@ class AgentRuntime:
             context=self._context(lease, session, workspace, self._models(generation, purse)),
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await self._recorded(task),
+            loops=Loops(toolbox.poll_of),
         )
         turns = await self._begin(lease, session, choice.name)
         if parts.recorded is not None:

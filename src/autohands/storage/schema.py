@@ -220,4 +220,8 @@ CREATE TABLE delivery(
 CREATE INDEX delivery_seq ON delivery(seq);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
+_THIRD: Final = """
+ALTER TABLE step ADD COLUMN denied INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
