@@ -107,7 +107,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
         secrets=secrets,
         submit=queue.submit,
     )
-    runtime = AgentRuntime(store, registries.snapshot, guards_of(config), shared, settings_of(config))
+    runtime = AgentRuntime(store, registries.snapshot, guards_of(loaded, paths.home), shared, settings_of(config))
     return Parts(
         place=place,
         loaded=loaded,

@@ -29,6 +29,7 @@ from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
+from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
 
@@ -92,11 +93,16 @@ class Hands:
     def obey(self, loaded: Loaded) -> list[str]:
         """Have what begins from now on follow a configuration. Returns a line on what only a restart takes in."""
         new, old = loaded.config, self.config
-        self._parts.runtime.configure(settings_of(new), guards_of(new))
+        self._parts.runtime.configure(settings_of(new), guards_of(loaded, self.home))
         self.loaded = loaded
         changed = [f"[{name}]" for name in AT_START if getattr(new, name) != getattr(old, name)]
         changed += [f"limits.{key}" for key in LIMITS_AT_START if getattr(new.limits, key) != getattr(old.limits, key)]
         return [f"{each} has changed: it is taken in when the program starts again" for each in changed]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return policy_of(self.loaded, self.home)
 
     @property
     def tools(self) -> Registry[Tool]:
@@ -281,9 +287,14 @@ def source_rate(config: Config, storage: Storage) -> Middleware:
     return SourceRate(storage, limits).middleware()
 
 
-def guards_of(config: Config) -> tuple[Guard, ...]:
-    """The guards that the configuration sets up."""
-    return (Policy(config.policy.rule),)
+def guards_of(loaded: Loaded, home: Path) -> tuple[Guard, ...]:
+    """The guards that the configuration sets up: its policy, above the floor that nothing lifts."""
+    return (policy_of(loaded, home),)
+
+
+def policy_of(loaded: Loaded, home: Path) -> Policy:
+    """The policy that a configuration sets up."""
+    return Policy(loaded.config.policy.rule, Floor(str(home), (str(loaded.file.path),)))
 
 
 def task_from(prompt: str, **options: Unpack[RunOptions]) -> Task:

@@ -20,6 +20,7 @@ COMMANDS = {
     "serve": "Work all day: schedules, watched folders, channels, what others submit.",
     "task": "list, show, submit, cancel, pause, resume, retry, decide, fork, replay, signal.",
     "approval": "list, show, allow, deny: questions to a person.",
+    "policy": "show, explain, test: what the agent may do.",
     "schedule": "list, show, add, remove, pause, resume, history, run, preview.",
     "queue": "list: what waits, and its limits.",
     "topic": "list, publish, subscribe, unsubscribe, request.",

@@ -75,6 +75,13 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
     source: Annotated[
         str | None, Meta(description="Where the task came from: cli, api, schedule, …", examples=["schedule"])
     ] = None
+    program: Annotated[
+        str | None, Meta(description="The program that the command's first word means.", examples=["/usr/bin/git"])
+    ] = None
+    expires: Annotated[
+        Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$")] | None,
+        Meta(description="Until when it holds (UTC without an offset).", examples=["2027-01-31"]),
+    ] = None
 
 
 class Policy(Struct, frozen=True, kw_only=True):

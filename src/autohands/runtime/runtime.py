@@ -39,6 +39,7 @@ from autohands.runtime.approvals import Approvals
 from autohands.runtime.around import carry_out
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
+from autohands.runtime.guards.inforce import InForce
 from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import ProviderModels, choose_model, recording
@@ -95,14 +96,14 @@ class AgentRuntime:
     ) -> None:
         self._storage = storage
         self._generation = generation
-        self._guards = guards
+        self._force = InForce(guards)
         self._shared = shared
         self._settings = settings
         self._sessions = SessionManager(storage)
 
     def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
-        """What begins from now on follows these."""
-        self._settings, self._guards = settings, guards
+        """What begins from now on follows these; what is under way only where they are stricter."""
+        self._settings, self._force.present = settings, guards
 
     async def handle(self, lease: Lease) -> None:
         """Carry a task as far as it goes: to its end, or to a wait. The engine's handler.
@@ -119,6 +120,7 @@ class AgentRuntime:
                 self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
+            return
         except asyncio.CancelledError as error:
             await _settle(lease, run, str(error.args[0]) if error.args else "cancelled")
             raise
@@ -131,6 +133,7 @@ class AgentRuntime:
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
             await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
+        self._force.over(lease.record.id)
 
     async def _run(self, run: Run) -> bool:
         """Run the loop to its end, within the time there is. Whether the session's history is what is recorded."""
@@ -154,7 +157,7 @@ class AgentRuntime:
         if task.record:
             provider = recording(provider, task.record, generation.providers)
         tools = narrowed(dict(generation.tools.items()), task.tools)
-        toolbox = Toolbox(tools, agent.tools, self._all_guards(generation))
+        toolbox = Toolbox(tools, agent.tools, (*self._force.of(lease.record.id), *generation.guards.values()))
         workspace = self._shared.workspace_of(session.record.workspace)
         purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
@@ -269,13 +272,11 @@ class AgentRuntime:
             session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for, self._shared.submit
         )
         ctx = ExecutionContext(scope, services)
-        verdict = await Toolbox({name: tool}, "*", self._all_guards(generation)).judge(checked, ctx)
+        guards = (*self._force.present, *generation.guards.values())
+        verdict = await Toolbox({name: tool}, "*", guards).judge(checked, ctx)
         if isinstance(verdict, Deny):
             return ToolResult(f"denied: {verdict.reason}", failed=True)
         return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
-
-    def _all_guards(self, generation: Generation) -> tuple[Guard, ...]:
-        return (*self._guards, *generation.guards.values())
 
     def _limits(self, task: Task, agent: Agent) -> RunLimits:
         deadline = task.deadline
