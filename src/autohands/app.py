@@ -29,6 +29,7 @@ from autohands.runloop.modes import SHARED
 from autohands.runloop.queue import TaskQueue
 from autohands.runtime.models import ProviderModels
 from autohands.runtime.runtime import AgentRuntime, Shared
+from autohands.sandbox.environment import clean_environment
 from autohands.sandbox.jobs import JobTable
 from autohands.sandbox.profiles import confinement as confinement  # noqa: PLC0414  shown by `doctor`
 from autohands.sandbox.spawn import Spawner
@@ -106,6 +107,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
         blobs=store.blobs,
         secrets=secrets,
         submit=queue.submit,
+        environment=lambda: clean_environment(os.environ),
     )
     runtime = AgentRuntime(store, registries.snapshot, guards_of(loaded, paths.home), shared, settings_of(config))
     return Parts(

@@ -29,6 +29,7 @@ from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
+from autohands.runtime.approvals import Asking
 from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
@@ -202,9 +203,14 @@ class Hands:
         """Cancel a task, wherever it runs. Raises `NotFound`."""
         return await self._parts.bridge.cancel(task)
 
-    async def decide(self, approval: str, *, allow: bool) -> None:
-        """Answer an approval. Raises `NotFound`, `Conflict`."""
-        await self._parts.bridge.decide(approval, allow=allow)
+    async def decide(self, approval: str, *, allow: bool, for_session: bool = False) -> None:
+        """Answer an approval; with `for_session` such calls are allowed for the rest of the session.
+
+        Raises:
+            NotFound: No such approval. Conflict: It was answered otherwise, or has expired.
+            BadRequest: No rule is offered for it.
+        """
+        await self._parts.bridge.decide(approval, allow=allow, for_session=for_session)
 
     async def speak(self, session: str, text: str) -> str | None:
         """Say words to a session whose run is under way. The task that will read them, None if there is none."""
@@ -276,7 +282,7 @@ def settings_of(config: Config) -> Settings:
         run_cap=budget.run_micro_usd,
         day_cap=budget.day_micro_usd,
         month_cap=budget.month_micro_usd,
-        approval_seconds=config.policy.approval_seconds,
+        asking=Asking(config.policy.approval_seconds, config.policy.approvals_per_hour),
         on_unknown=config.policy.on_unknown,
     )
 

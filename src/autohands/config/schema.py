@@ -91,6 +91,10 @@ class Policy(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)],
         Meta(description="How long a question to a person stands before it counts as a no."),
     ] = 86_400.0
+    approvals_per_hour: Annotated[
+        Count | None,
+        Meta(description="Questions to people in an hour; a run that wants to ask more rests until it may."),
+    ] = 60
     on_unknown: Annotated[
         Literal["tell", "ask"],
         Meta(description="An effect was interrupted: the model is told to check, or a person decides."),

@@ -55,13 +55,17 @@ class Cancel(Struct, frozen=True, kw_only=True):
 class Decide(Struct, frozen=True, kw_only=True):
     """Answer an approval; its task becomes ready when no other is open. Writes `approval.decided`. Result: its record.
 
+    With `for_session` its rule allows such calls for the rest of the session.
+
     Raises:
         NotFound: No such approval. Conflict: It was already answered otherwise, or has expired.
+        BadRequest: No rule is offered for it.
     """
 
     approval: str
     decision: Literal["allow", "deny"]
     by: str
+    for_session: bool = False
 
 
 class Signal(Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -69,7 +69,10 @@ class SessionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A question to a person, bound by `digest` to the bytes of one call. Times are UTC ms."""
+    """A question to a person, bound by `digest` to the bytes of one call and of what it names. Times are UTC ms.
+
+    `rule` is the narrowest rule of the policy that would allow such calls; None where none is offered.
+    """
 
     id: str
     task: str
@@ -84,6 +87,7 @@ class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     created: int = 0
     expires: int | None = None
+    rule: dict[str, Any] | None = None
 
 
 class Word(Struct, frozen=True, kw_only=True):

@@ -139,6 +139,14 @@ class Storage(Protocol):
         """Approvals, oldest first."""
         ...
 
+    async def permitted(self, session: str) -> list[dict[str, Any]]:
+        """The rules by which a person has allowed calls for the rest of a session, oldest first."""
+        ...
+
+    async def asked(self, n: int) -> int | None:
+        """When the n-th last question was put to a person, in UTC ms; None where there were not so many."""
+        ...
+
     async def words(self, task: str) -> list[Word]:
         """Words said to a task, in order."""
         ...

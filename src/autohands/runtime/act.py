@@ -13,7 +13,7 @@ from autohands.protocols.changes import RecordStep
 from autohands.protocols.context import Parked, Wait
 from autohands.protocols.errors import ToolError
 from autohands.protocols.events import ToolFinished, ToolOutput, ToolStarted
-from autohands.protocols.guard import Allow, Ask, Deny
+from autohands.protocols.guard import Allow, Ask
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.records import Step
 from autohands.protocols.tool import ToolResult
@@ -46,6 +46,7 @@ class Admitted(msgspec.Struct, frozen=True):
     index: int
     checked: Checked
     ctx: ExecutionContext
+    asked: Ask | None = None
 
 
 class Act:
@@ -74,8 +75,8 @@ class Act:
         for group in _groups(admitted):
             if self._parts.lease.pausing:
                 raise Parked(*self._waits)
-            if not self._is_held(group[0]):
-                await self._run_group(group)
+            if not self._is_held(group[0]) and (ready := await self._as_approved(group)):
+                await self._run_group(ready)
         if self._waits:
             raise Parked(*self._waits)
         return self._results
@@ -139,15 +140,25 @@ class Act:
         if isinstance(verdict, Allow) or (approved and isinstance(verdict, Ask)):
             return each
         if isinstance(verdict, Ask):
-            answer = await self._parts.approvals.answer(self._turn.number, each.index, each.checked, verdict, each.ctx)
-            if isinstance(answer, Wait):
-                self._wait(each.index, [answer], repeatable=False)
-                return None
-            if answer.allowed:
-                return each
-            verdict = Deny(answer.reason)
+            return await self._answered(msgspec.structs.replace(each, asked=verdict), verdict)
         self._deny(each.index, each.checked.call, verdict.reason)
         return None
+
+    async def _answered(self, each: Admitted, ask: Ask) -> Admitted | None:
+        """The call, if a person has said yes to it as it is now."""
+        answer = await self._parts.approvals.answer(self._turn.number, each.index, each.checked, ask, each.ctx)
+        if isinstance(answer, Wait):
+            self._wait(each.index, [answer], repeatable=False)
+        elif answer.allowed:
+            return each
+        else:
+            self._deny(each.index, each.checked.call, answer.reason)
+        return None
+
+    async def _as_approved(self, group: Sequence[Admitted]) -> list[Admitted]:
+        """Those calls that may run: what ran since a call was approved may have changed what it would do."""
+        found = [each if each.asked is None else await self._answered(each, each.asked) for each in group]
+        return [each for each in found if each is not None]
 
     async def _settle(self, index: int, checked: Checked, ctx: ExecutionContext, step: Step) -> None:
         """An effect that had begun when the program stopped: its outcome if the tool can tell, else unknown."""

@@ -35,8 +35,9 @@ from autohands.protocols.task import Consent, OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
-from autohands.runtime.approvals import Approvals
+from autohands.runtime.approvals import Asking, approvals_of
 from autohands.runtime.around import carry_out
+from autohands.runtime.binding import Environment
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
 from autohands.runtime.guards.inforce import InForce
@@ -65,6 +66,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     secrets: Secrets
     submit: Submit
+    environment: Environment = dict
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -79,7 +81,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_cap: int | None = 5_000_000
     day_cap: int | None = 20_000_000
     month_cap: int | None = None
-    approval_seconds: float = 24 * 3600.0
+    asking: Asking = Asking()
     on_unknown: OnUnknown = "tell"
 
 
@@ -174,7 +176,7 @@ class AgentRuntime:
             metered=metered,
             purse=purse,
             toolbox=toolbox,
-            approvals=await self._approvals(lease),
+            approvals=await approvals_of(lease, self._storage, self._settings.asking, self._shared.environment),
             limits=self._limits(task, agent),
             context=self._context(lease, session, workspace, self._models(generation, purse)),
             on_unknown=task.on_unknown or self._settings.on_unknown,
@@ -293,10 +295,6 @@ class AgentRuntime:
     async def _spent(self, lease: Lease) -> int:
         fresh = lease.attempt == 1 and lease.record.task.parent is None
         return 0 if fresh else await self._storage.spent(lease.record.id)
-
-    async def _approvals(self, lease: Lease) -> Approvals:
-        known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
-        return Approvals(lease, known, self._settings.approval_seconds, self._settings.output_bytes)
 
 
 def _as_child(task: Task, parent: Task, workspace: str) -> Task:

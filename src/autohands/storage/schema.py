@@ -222,6 +222,12 @@ CREATE INDEX delivery_seq ON delivery(seq);
 
 _THIRD: Final = """
 ALTER TABLE step ADD COLUMN denied INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE approval ADD COLUMN rule BLOB;
+CREATE INDEX approval_created ON approval(created);
+CREATE TABLE permission(
+  session TEXT NOT NULL REFERENCES session(id) ON DELETE CASCADE, rule BLOB NOT NULL, by TEXT NOT NULL,
+  created INTEGER NOT NULL, PRIMARY KEY(session, rule)) STRICT, WITHOUT ROWID;
 """
 
 MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)

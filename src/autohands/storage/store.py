@@ -198,6 +198,14 @@ class Store:
         """Approvals, oldest first."""
         return await self._read(lambda connection: approvals.oldest(connection, task, pending=pending))
 
+    async def permitted(self, session: str) -> list[dict[str, Any]]:
+        """The rules by which a person has allowed calls for the rest of a session, oldest first."""
+        return await self._read(lambda connection: approvals.permitted(connection, session))
+
+    async def asked(self, n: int) -> int | None:
+        """When the n-th last question was put to a person, in UTC ms; None where there were not so many."""
+        return await self._read(lambda connection: approvals.asked(connection, n))
+
     async def words(self, task: str) -> list[Word]:
         """Words said to a task, in order."""
         if lease := self.engine.lease(task):
