@@ -15,6 +15,7 @@ from autohands.config.schema import Config
 from autohands.core.discovery import Found
 from autohands.core.kernel import Kernel
 from autohands.core.registry import Registry
+from autohands.core.stopping import Switch
 from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict, NotFound
@@ -33,6 +34,7 @@ from autohands.runtime.approvals import Asking
 from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
+from autohands.runtime.stopping import Stopping
 
 MICRO = 1_000_000
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
@@ -73,7 +75,7 @@ class Hands:
         self.tasks = parts.tasks
         self.loop = parts.loop
         self.found = found
-        self.problems = ignored_in(self.workspace, self.home)
+        self.problems = [*ignored_in(self.workspace, self.home), *filter(None, [self.stopped])]
 
     @property
     def config(self) -> Config:
@@ -152,6 +154,8 @@ class Hands:
         Raises:
             BadRequest: It does not make sense. Conflict: Its idempotency key or its session stands against it.
         """
+        if stopped := self.stopped:
+            raise Conflict(stopped)
         if task.session is not None:
             await self._take_over(task.session)
         workspace = task.workspace or await self._workspace_of(task.session)
@@ -212,6 +216,22 @@ class Hands:
         """
         await self._parts.bridge.decide(approval, allow=allow, for_session=for_session)
 
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing may happen, None where it may."""
+        return self._parts.stopping.reason()
+
+    async def stop_all(self, by: str = "owner") -> None:
+        """End everything that runs, and let nothing begin, in any program and after any restart, until `clear_stop`."""
+        Switch(self.home).throw(by)
+        for task in await self.storage.tasks(states=["running"], limit=10_000):
+            with contextlib.suppress(NotFound):
+                await self.cancel(task.id)
+
+    def clear_stop(self) -> bool:
+        """Let things happen again; whether they were stopped."""
+        return Switch(self.home).clear()
+
     async def speak(self, session: str, text: str) -> str | None:
         """Say words to a session whose run is under way. The task that will read them, None if there is none."""
         return await self._parts.bridge.speak(session, text)
@@ -265,6 +285,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     kernel: Kernel
     bridge: RunLoopBridge
     runtime: AgentRuntime
+    stopping: Stopping
     tasks: TaskQueue
     loop: RunLoop
 

@@ -182,6 +182,8 @@ class Act:
 
     async def _run_one(self, each: Admitted) -> None:
         index, checked = each.index, each.checked
+        if checked.effect != "read":
+            await self._parts.halt()
         started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
         if checked.repeatable:
             self._parts.lease.emit(started)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from autohands.runtime.guards.denials import Denials
 from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import History, Turn, is_cut_short
 from autohands.runtime.replay import Recorded
+from autohands.runtime.stopping import going_on
 from autohands.runtime.toolbox import Toolbox
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
@@ -72,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True):
     on_unknown: OnUnknown = "tell"
     recorded: Recorded | None = None
     loops: Loops = msgspec.field(default_factory=Loops)
+    halt: Callable[[], Awaitable[None]] = going_on
     now: Callable[[], int] = now_ms
 
 

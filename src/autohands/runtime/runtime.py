@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from autohands.core.context import ExecutionContext
 from autohands.core.registry import Generation
 from autohands.protocols.agent import Agent
 from autohands.protocols.changes import BackOff, Change, Finish, FixSystem, Park
-from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait, WaitFor
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, WaitFor
 from autohands.protocols.errors import (
     AutoHandsError,
     Fenced,
@@ -48,7 +49,9 @@ from autohands.runtime.replay import Recorded
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
+from autohands.runtime.stopping import Stopping
 from autohands.runtime.toolbox import Checked, Toolbox, narrowed, within
+from autohands.runtime.waiting import nothing_to_wait_for, wait_for_signal
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
@@ -95,12 +98,14 @@ class AgentRuntime:
         guards: tuple[Guard, ...],
         shared: Shared,
         settings: Settings,
+        stopping: Stopping,
     ) -> None:
         self._storage = storage
         self._generation = generation
         self._force = InForce(guards)
         self._shared = shared
         self._settings = settings
+        self._stopping = stopping
         self._sessions = SessionManager(storage)
 
     def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
@@ -116,10 +121,11 @@ class AgentRuntime:
         """
         run = None
         try:
-            session = await self._sessions.open(lease.record)
-            run = await self._prepare(lease, session)
-            if await self._run(run):
-                self._sessions.close(session, lease.record)
+            with self._stopping.runs(lease.record.id):
+                session = await self._sessions.open(lease.record)
+                run = await self._prepare(lease, session)
+                if await self._run(run):
+                    self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
             return
@@ -182,6 +188,7 @@ class AgentRuntime:
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await self._recorded(task),
             loops=Loops(toolbox.poll_of),
+            halt=partial(self._stopping.halt, lease.record.id),
         )
         turns = await self._begin(lease, session, choice.name)
         if parts.recorded is not None:
@@ -271,13 +278,14 @@ class AgentRuntime:
         scope = Scope(task=new_id("call"), session=session, agent="")
         models = ProviderModels(generation.providers)
         services = self._services(
-            session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for, self._shared.submit
+            session, self._shared.workspace_of(workspace), models, nothing_to_wait_for, self._shared.submit
         )
         ctx = ExecutionContext(scope, services)
         guards = (*self._force.present, *generation.guards.values())
         verdict = await Toolbox({name: tool}, "*", guards).judge(checked, ctx)
-        if isinstance(verdict, Deny):
-            return ToolResult(f"denied: {verdict.reason}", failed=True)
+        reason = verdict.reason if isinstance(verdict, Deny) else self._stopping.refusal(checked.effect)
+        if reason is not None:
+            return ToolResult(f"denied: {reason}", failed=True)
         return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
 
     def _limits(self, task: Task, agent: Agent) -> RunLimits:
@@ -314,24 +322,6 @@ def _as_child(task: Task, parent: Task, workspace: str) -> Task:
 def _lesser(one: int | None, other: int | None) -> int | None:
     """The lower of two limits; None is no limit."""
     return min((limit for limit in (one, other) if limit is not None), default=None)
-
-
-async def _nothing_to_wait_for(key: str) -> dict[str, Any]:
-    raise ToolError(f"cannot_wait: there is no run that could wait for {key}")
-
-
-async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, Any]:
-    """The payload of a task's signal.
-
-    Raises:
-        Parked: There is none yet.
-    """
-    signals = await storage.signals(task)
-    kind, _, name = key.partition(":")
-    for topic in (key, name if kind == "signal" else key):  # `signal:x` is told under `x`
-        if topic in signals:
-            return signals[topic]
-    raise Parked(Wait(kind if name else "signal", name or key))
 
 
 async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
