@@ -90,6 +90,15 @@ class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     rule: dict[str, Any] | None = None
 
 
+class Hold(Struct, frozen=True):
+    """Who writes where: a path from the workspace's root, the task and its session's name, since when (UTC ms)."""
+
+    path: str
+    task: str
+    session: str
+    since: int
+
+
 class Word(Struct, frozen=True, kw_only=True):
     """Something said to a session while its run was under way. `turn` is the turn that read it."""
 

@@ -182,8 +182,8 @@ class Act:
 
     async def _run_one(self, each: Admitted) -> None:
         index, checked = each.index, each.checked
-        if checked.effect != "read":
-            await self._parts.halt()
+        if checked.effect != "read" and await self._is_kept_off(each):
+            return
         started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
         if checked.repeatable:
             self._parts.lease.emit(started)
@@ -209,6 +209,15 @@ class Act:
         failpoint("act.recorded")
         if is_cancelled():
             raise asyncio.CancelledError  # the tool took no notice of it
+
+    async def _is_kept_off(self, each: Admitted) -> bool:
+        """Whether an effect must not run here and now: everything is stopped, or another run writes there."""
+        await self._parts.halt()
+        leases, purse = self._parts.leases, self._parts.purse
+        taken = None if leases is None else await leases.claim(each.checked, each.ctx, purse.take_pending)
+        if taken is not None:
+            self._record(each.index, each.checked.call, ToolResult(taken, failed=True), "failed")
+        return taken is not None
 
     def _record(
         self,

@@ -22,6 +22,7 @@ from autohands.runtime.approvals import Approvals
 from autohands.runtime.context import ContextBuilder
 from autohands.runtime.governor import Metered, Purse
 from autohands.runtime.guards.denials import Denials
+from autohands.runtime.guards.leases import WriteLeases
 from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import History, Turn, is_cut_short
 from autohands.runtime.replay import Recorded
@@ -73,6 +74,7 @@ class Parts(msgspec.Struct, frozen=True):
     on_unknown: OnUnknown = "tell"
     recorded: Recorded | None = None
     loops: Loops = msgspec.field(default_factory=Loops)
+    leases: WriteLeases | None = None
     halt: Callable[[], Awaitable[None]] = going_on
     now: Callable[[], int] = now_ms
 

@@ -42,6 +42,7 @@ from autohands.runtime.binding import Environment
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
 from autohands.runtime.guards.inforce import InForce
+from autohands.runtime.guards.leases import WriteLeases
 from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import ProviderModels, choose_model, recording
@@ -188,6 +189,7 @@ class AgentRuntime:
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await self._recorded(task),
             loops=Loops(toolbox.poll_of),
+            leases=WriteLeases(lease, self._storage),
             halt=partial(self._stopping.halt, lease.record.id),
         )
         turns = await self._begin(lease, session, choice.name)
