@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -14,6 +15,7 @@ from autohands.config.schema import Config
 from autohands.core.discovery import Found
 from autohands.core.kernel import Kernel
 from autohands.core.registry import Registry
+from autohands.core.stopping import Switch
 from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict, NotFound
@@ -28,8 +30,11 @@ from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
+from autohands.runtime.approvals import Asking
+from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
+from autohands.runtime.stopping import Stopping
 
 MICRO = 1_000_000
 MOST_IN_LINE = 100_000
@@ -72,7 +77,7 @@ class Hands:
         self.tasks = parts.tasks
         self.loop = parts.loop
         self.found = found
-        self.problems = ignored_in(self.workspace, self.home)
+        self.problems = [*ignored_in(self.workspace, self.home), *filter(None, [self.stopped])]
 
     @property
     def config(self) -> Config:
@@ -93,11 +98,16 @@ class Hands:
     def obey(self, loaded: Loaded) -> list[str]:
         """Have what begins from now on follow a configuration. Returns a line on what only a restart takes in."""
         new, old = loaded.config, self.config
-        self._parts.runtime.configure(settings_of(new), guards_of(new))
+        self._parts.runtime.configure(settings_of(new), guards_of(loaded, self.home))
         self.loaded = loaded
         changed = [f"[{name}]" for name in AT_START if getattr(new, name) != getattr(old, name)]
         changed += [f"limits.{key}" for key in LIMITS_AT_START if getattr(new.limits, key) != getattr(old.limits, key)]
         return [f"{each} has changed: it is taken in when the program starts again" for each in changed]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return policy_of(self.loaded, self.home)
 
     @property
     def tools(self) -> Registry[Tool]:
@@ -146,6 +156,8 @@ class Hands:
         Raises:
             BadRequest: It does not make sense. Conflict: Its idempotency key or its session stands against it.
         """
+        if stopped := self.stopped:
+            raise Conflict(stopped)
         if task.session is not None:
             await self._take_over(task.session)
         workspace = task.workspace or (str(self.workspace) if self._parts.place.workspace_given else None)
@@ -190,9 +202,30 @@ class Hands:
         """Cancel a task, wherever it runs. Raises `NotFound`."""
         return await self._parts.bridge.cancel(task)
 
-    async def decide(self, approval: str, *, allow: bool) -> None:
-        """Answer an approval. Raises `NotFound`, `Conflict`."""
-        await self._parts.bridge.decide(approval, allow=allow)
+    async def decide(self, approval: str, *, allow: bool, for_session: bool = False) -> None:
+        """Answer an approval; with `for_session` such calls are allowed for the rest of the session.
+
+        Raises:
+            NotFound: No such approval. Conflict: It was answered otherwise, or has expired.
+            BadRequest: No rule is offered for it.
+        """
+        await self._parts.bridge.decide(approval, allow=allow, for_session=for_session)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing may happen, None where it may."""
+        return self._parts.stopping.reason()
+
+    async def stop_all(self, by: str = "owner") -> None:
+        """End everything that runs, and let nothing begin, in any program and after any restart, until `clear_stop`."""
+        Switch(self.home).throw(by)
+        for task in await self.storage.tasks(states=["running"], limit=10_000):
+            with contextlib.suppress(NotFound):
+                await self.cancel(task.id)
+
+    def clear_stop(self) -> bool:
+        """Let things happen again; whether they were stopped."""
+        return Switch(self.home).clear()
 
     async def speak(self, session: str, text: str) -> str | None:
         """Say words to a session whose run is under way. The task that will read them, None if there is none."""
@@ -257,6 +290,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     kernel: Kernel
     bridge: RunLoopBridge
     runtime: AgentRuntime
+    stopping: Stopping
     tasks: TaskQueue
     loop: RunLoop
 
@@ -274,7 +308,7 @@ def settings_of(config: Config) -> Settings:
         run_cap=budget.run_micro_usd,
         day_cap=budget.day_micro_usd,
         month_cap=budget.month_micro_usd,
-        approval_seconds=config.policy.approval_seconds,
+        asking=Asking(config.policy.approval_seconds, config.policy.approvals_per_hour),
         on_unknown=config.policy.on_unknown,
     )
 
@@ -285,9 +319,14 @@ def source_rate(config: Config, storage: Storage) -> Middleware:
     return SourceRate(storage, limits).middleware()
 
 
-def guards_of(config: Config) -> tuple[Guard, ...]:
-    """The guards that the configuration sets up."""
-    return (Policy(config.policy.rule),)
+def guards_of(loaded: Loaded, home: Path) -> tuple[Guard, ...]:
+    """The guards that the configuration sets up: its policy, above the floor that nothing lifts."""
+    return (policy_of(loaded, home),)
+
+
+def policy_of(loaded: Loaded, home: Path) -> Policy:
+    """The policy that a configuration sets up."""
+    return Policy(loaded.config.policy.rule, Floor(str(home), (str(loaded.file.path),)))
 
 
 def task_from(prompt: str, **options: Unpack[RunOptions]) -> Task:

@@ -40,6 +40,7 @@ def test_every_reason_has_a_status() -> None:
         "turn_limit": 3,
         "time_limit": 3,
         "budget": 3,
+        "loop": 3,
         "denied": 4,
         "failed": 1,
         "attempts": 1,

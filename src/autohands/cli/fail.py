@@ -20,6 +20,7 @@ REASONS = {
     "turn_limit": LIMIT,
     "time_limit": LIMIT,
     "budget": LIMIT,
+    "loop": LIMIT,
     "denied": DENIED,
 }
 _USAGE_ERRORS = {"ConfigError", "BadRequest", "NotFound", "Unauthorized", "ToolError"}

@@ -75,6 +75,13 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
     source: Annotated[
         str | None, Meta(description="Where the task came from: cli, api, schedule, …", examples=["schedule"])
     ] = None
+    program: Annotated[
+        str | None, Meta(description="The program that the command's first word means.", examples=["/usr/bin/git"])
+    ] = None
+    expires: Annotated[
+        Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$")] | None,
+        Meta(description="Until when it holds (UTC without an offset).", examples=["2027-01-31"]),
+    ] = None
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -84,6 +91,10 @@ class Policy(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)],
         Meta(description="How long a question to a person stands before it counts as a no."),
     ] = 86_400.0
+    approvals_per_hour: Annotated[
+        Count | None,
+        Meta(description="Questions to people in an hour; a run that wants to ask more rests until it may."),
+    ] = 60
     on_unknown: Annotated[
         Literal["tell", "ask"],
         Meta(description="An effect was interrupted: the model is told to check, or a person decides."),

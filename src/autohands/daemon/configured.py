@@ -85,7 +85,9 @@ def _task(entry: Watch | Subscription, config: Config, workspace: Path) -> Task:
 
 def _courier(hands: Hands, config: Config) -> Piece:
     outbox = config.outbox
-    courier = Courier(hands.storage, hands.channels, doubtful=outbox.doubtful, attempts=outbox.attempts)
+    courier = Courier(
+        hands.storage, hands.channels, doubtful=outbox.doubtful, attempts=outbox.attempts, stopped=lambda: hands.stopped
+    )
     return Piece(outbox, lambda loop: loop.add_service("courier", courier.run))
 
 

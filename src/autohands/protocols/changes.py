@@ -55,13 +55,17 @@ class Cancel(Struct, frozen=True, kw_only=True):
 class Decide(Struct, frozen=True, kw_only=True):
     """Answer an approval; its task becomes ready when no other is open. Writes `approval.decided`. Result: its record.
 
+    With `for_session` its rule allows such calls for the rest of the session.
+
     Raises:
         NotFound: No such approval. Conflict: It was already answered otherwise, or has expired.
+        BadRequest: No rule is offered for it.
     """
 
     approval: str
     decision: Literal["allow", "deny"]
     by: str
+    for_session: bool = False
 
 
 class Signal(Struct, frozen=True, kw_only=True):
@@ -185,6 +189,16 @@ class ReadWords(Struct, frozen=True, kw_only=True):
     turn: int
 
 
+class HoldPaths(Struct, frozen=True, kw_only=True):
+    """Take the write leases of paths in a workspace (`place`, its root), all or none, for as long as the task runs.
+
+    Result: None, or the `Hold` of a task of another session that runs and has one of them, or one above or beneath it.
+    """
+
+    place: str
+    paths: tuple[str, ...]
+
+
 class AskApproval(Struct, frozen=True, kw_only=True):
     """Put a question to a person."""
 
@@ -254,6 +268,6 @@ class Finish(Struct, frozen=True, kw_only=True):
 
 Change: TypeAlias = (
     Enqueue | Speak | Cancel | Decide | Signal | Redo | Pause | DecideStep | Fork | RenameSession | ForgetSession
-    | FixSystem | RecordStep | ReadWords | AskApproval | Reserve | Settle | Park | BackOff | Finish
+    | FixSystem | RecordStep | ReadWords | HoldPaths | AskApproval | Reserve | Settle | Park | BackOff | Finish
     | ScheduleChange | OutboxChange | TopicChange | QueueChange
 )  # fmt: skip

@@ -21,6 +21,7 @@ Reason: TypeAlias = Literal[
     "time_limit",
     "budget",
     "denied",
+    "loop",
     "client_tools",
     "attempts",
     "context_unrecoverable",
@@ -126,7 +127,8 @@ class ToolFinished(Durable, frozen=True, tag="tool.finished"):
 
 
 class ApprovalRequested(Durable, frozen=True, tag="approval.requested"):
-    """A call waits for a person. `preview` shows what it would do."""
+    """A call waits for a person. `preview` shows what it would do, `origin` whose call it is, `hosts` where data may
+    go; `rule` would allow such calls from now on, where one is offered."""
 
     approval: str
     turn: int
@@ -135,6 +137,9 @@ class ApprovalRequested(Durable, frozen=True, tag="approval.requested"):
     effect: Effect
     preview: str
     reason: str = ""
+    origin: str = ""
+    hosts: tuple[str, ...] = ()
+    rule: dict[str, Any] | None = None
 
 
 class ApprovalDecided(Durable, frozen=True, tag="approval.decided"):

@@ -52,6 +52,11 @@ class Tool(Protocol):
         """How long a call may take before it is cancelled."""
         ...
 
+    @property
+    def poll(self) -> float | None:
+        """Seconds after which the same call makes sense again, for a tool that asks how something stands; else None."""
+        ...
+
     def effect(self, arguments: Arguments) -> Effect:
         """What a call with these (valid) arguments does to the world."""
         ...

@@ -67,6 +67,7 @@ class Courier:
         doubtful: Doubtful = "hold",
         attempts: int = 8,
         pace: Pace = STEADY,
+        stopped: Callable[[], object] = lambda: None,
     ) -> None:
         self._storage = storage
         self._channels = channels
@@ -74,6 +75,7 @@ class Courier:
         self._attempts = attempts
         self._pace = pace
         self._name = new_id("courier")
+        self._stopped = stopped
         self._seen: set[str] = set()
         self._taking: asyncio.Task[int] | None = None
         self._sending: dict[str, dict[str, asyncio.Task[None]]] = {}
@@ -116,12 +118,13 @@ class Courier:
                 logger.warning("the outbox cannot be read: %s", error)
                 await asyncio.sleep(self._pace.look_seconds)
                 continue
-            if changes := self._wanted(due):
+            stopped = self._stopped() is not None
+            if changes := [] if stopped else self._wanted(due):
                 # What is taken up is sent or put back, whatever ends this: it is not cancelled half-way.
                 self._taking = tasks.create_task(self._take(tasks, changes), name="take messages")
                 if await asyncio.shield(self._taking):
                     continue
-            await self._rest(due, tried=bool(changes))
+            await self._rest(due, tried=stopped or bool(changes))
 
     def _wanted(self, due: dict[str, int]) -> list[Change]:
         """What to take up: of each channel what is due, and at its first sight what was left as `sending`."""

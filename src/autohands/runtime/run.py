@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,8 +21,12 @@ from autohands.runtime.act import Act
 from autohands.runtime.approvals import Approvals
 from autohands.runtime.context import ContextBuilder
 from autohands.runtime.governor import Metered, Purse
+from autohands.runtime.guards.denials import Denials
+from autohands.runtime.guards.leases import WriteLeases
+from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import History, Turn, is_cut_short
 from autohands.runtime.replay import Recorded
+from autohands.runtime.stopping import going_on
 from autohands.runtime.toolbox import Toolbox
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
@@ -30,7 +35,6 @@ if TYPE_CHECKING:
     from autohands.core.context import ExecutionContext
 
 MAX_CUT_SHORT = 3
-MAX_DENIED_TURNS = 3
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -69,6 +73,9 @@ class Parts(msgspec.Struct, frozen=True):
     context: ExecutionContext
     on_unknown: OnUnknown = "tell"
     recorded: Recorded | None = None
+    loops: Loops = msgspec.field(default_factory=Loops)
+    leases: WriteLeases | None = None
+    halt: Callable[[], Awaitable[None]] = going_on
     now: Callable[[], int] = now_ms
 
 
@@ -80,10 +87,10 @@ class Run:
         self._turn = turns[-1] if turns else None
         self._recorded = _needs_more(self._turn)
         self._listened = parts.lease.attempt == 1 and parts.lease.record.forked_from is None
-        self._cut_short = 0
-        self._denied_turns = 0
-        self._denied: set[tuple[str, bytes]] = set()
-        self._stuck = False
+        self._cut_short = _cut_short(turns)
+        self._denials = Denials()
+        self._denials.fold(turns)
+        parts.loops.fold(turns)
         self._characters = 0
         self._measured = 0
 
@@ -107,8 +114,8 @@ class Run:
         return self._recorded or self._limit() is None
 
     def _limit(self) -> Reason | None:
-        if self._stuck:
-            return "denied"
+        if self._denials.stuck or self._parts.loops.stuck:
+            return "denied" if self._denials.stuck else "loop"
         if self.turn >= self._parts.limits.turns:
             return "turn_limit"
         if self._parts.limits.deadline is not None and self._parts.now() >= self._parts.limits.deadline:
@@ -204,16 +211,8 @@ class Run:
         act = Act(self._parts, self._turn)
         results = await act.run()
         self._parts.history.results(calls, results)
-        self._notice_denials(calls, act.denied)
-
-    def _notice_denials(self, calls: Sequence[ToolCall], denied: Sequence[ToolCall]) -> None:
-        """The run cannot go on where the model insists: the same denied call again, or nothing but denied calls."""
-        for call in denied:
-            key = (call.name, _ENCODER.encode(call.arguments))
-            self._stuck = self._stuck or key in self._denied
-            self._denied.add(key)
-        self._denied_turns = self._denied_turns + 1 if len(denied) == len(calls) else 0
-        self._stuck = self._stuck or self._denied_turns >= MAX_DENIED_TURNS
+        self._denials.notice(calls, act.denied)
+        self._cut_short = 0
 
     async def finish(self, reply: Reply) -> Ended | None:
         """End the task with this reply, or None where there is more to come."""
@@ -256,6 +255,7 @@ LIMIT_TEXTS: dict[str, str] = {
     "turn_limit": "the limit of turns is reached; raise --max-turns or [limits] turns",
     "time_limit": "the time is over; raise [limits] time_seconds",
     "denied": "the work cannot go on without a call that was denied",
+    "loop": "the model did the same again and again, after it was told so",
 }
 
 
@@ -268,6 +268,11 @@ def end_state(reason: Reason) -> TaskState:
         "attempts": "dead",
     }
     return states.get(reason, "failed")
+
+
+def _cut_short(turns: Sequence[Turn]) -> int:
+    """How many answers in a row were cut short before the last turn, which is judged anew where it is one."""
+    return sum(1 for _ in takewhile(lambda turn: is_cut_short(turn.reply), reversed(turns[:-1])))
 
 
 def _needs_more(turn: Turn | None) -> bool:

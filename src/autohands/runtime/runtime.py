@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from autohands.core.context import ExecutionContext
 from autohands.core.registry import Generation
 from autohands.protocols.agent import Agent
 from autohands.protocols.changes import BackOff, Change, Finish, FixSystem, Park
-from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait, WaitFor
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, WaitFor
 from autohands.protocols.errors import (
     AutoHandsError,
     Fenced,
@@ -35,17 +36,23 @@ from autohands.protocols.task import Consent, OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
-from autohands.runtime.approvals import Approvals
+from autohands.runtime.approvals import Asking, approvals_of
 from autohands.runtime.around import carry_out
+from autohands.runtime.binding import Environment
 from autohands.runtime.context import ContextBuilder, opening, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
+from autohands.runtime.guards.inforce import InForce
+from autohands.runtime.guards.leases import WriteLeases
+from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import ProviderModels, choose_model, recording
 from autohands.runtime.replay import Recorded
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
+from autohands.runtime.stopping import Stopping
 from autohands.runtime.toolbox import Checked, Toolbox, narrowed, within
+from autohands.runtime.waiting import nothing_to_wait_for, wait_for_signal
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
@@ -63,6 +70,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     secrets: Secrets
     submit: Submit
+    environment: Environment = dict
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -77,7 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     run_cap: int | None = 5_000_000
     day_cap: int | None = 20_000_000
     month_cap: int | None = None
-    approval_seconds: float = 24 * 3600.0
+    asking: Asking = Asking()
     on_unknown: OnUnknown = "tell"
 
 
@@ -91,17 +99,19 @@ class AgentRuntime:
         guards: tuple[Guard, ...],
         shared: Shared,
         settings: Settings,
+        stopping: Stopping,
     ) -> None:
         self._storage = storage
         self._generation = generation
-        self._guards = guards
+        self._force = InForce(guards)
         self._shared = shared
         self._settings = settings
+        self._stopping = stopping
         self._sessions = SessionManager(storage)
 
     def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
-        """What begins from now on follows these."""
-        self._settings, self._guards = settings, guards
+        """What begins from now on follows these; what is under way only where they are stricter."""
+        self._settings, self._force.present = settings, guards
 
     async def handle(self, lease: Lease) -> None:
         """Carry a task as far as it goes: to its end, or to a wait. The engine's handler.
@@ -112,12 +122,14 @@ class AgentRuntime:
         """
         run = None
         try:
-            session = await self._sessions.open(lease.record)
-            run = await self._prepare(lease, session)
-            if await self._run(run):
-                self._sessions.close(session, lease.record)
+            with self._stopping.runs(lease.record.id):
+                session = await self._sessions.open(lease.record)
+                run = await self._prepare(lease, session)
+                if await self._run(run):
+                    self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
+            return
         except asyncio.CancelledError as error:
             await _settle(lease, run, str(error.args[0]) if error.args else "cancelled")
             raise
@@ -130,6 +142,7 @@ class AgentRuntime:
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
             await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
+        self._force.over(lease.record.id)
 
     async def _run(self, run: Run) -> bool:
         """Run the loop to its end, within the time there is. Whether the session's history is what is recorded."""
@@ -153,7 +166,7 @@ class AgentRuntime:
         if task.record:
             provider = recording(provider, task.record, generation.providers)
         tools = narrowed(dict(generation.tools.items()), task.tools)
-        toolbox = Toolbox(tools, agent.tools, self._all_guards(generation))
+        toolbox = Toolbox(tools, agent.tools, (*self._force.of(lease.record.id), *generation.guards.values()))
         workspace = self._shared.workspace_of(session.record.workspace)
         purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
@@ -170,11 +183,14 @@ class AgentRuntime:
             metered=metered,
             purse=purse,
             toolbox=toolbox,
-            approvals=await self._approvals(lease),
+            approvals=await approvals_of(lease, self._storage, self._settings.asking, self._shared.environment),
             limits=self._limits(task, agent),
             context=self._context(lease, session, workspace, self._models(generation, purse)),
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await self._recorded(task),
+            loops=Loops(toolbox.poll_of),
+            leases=WriteLeases(lease, self._storage),
+            halt=partial(self._stopping.halt, lease.record.id),
         )
         turns = await self._begin(lease, session, choice.name)
         if parts.recorded is not None:
@@ -264,16 +280,15 @@ class AgentRuntime:
         scope = Scope(task=new_id("call"), session=session, agent="")
         models = ProviderModels(generation.providers)
         services = self._services(
-            session, self._shared.workspace_of(workspace), models, _nothing_to_wait_for, self._shared.submit
+            session, self._shared.workspace_of(workspace), models, nothing_to_wait_for, self._shared.submit
         )
         ctx = ExecutionContext(scope, services)
-        verdict = await Toolbox({name: tool}, "*", self._all_guards(generation)).judge(checked, ctx)
-        if isinstance(verdict, Deny):
-            return ToolResult(f"denied: {verdict.reason}", failed=True)
+        guards = (*self._force.present, *generation.guards.values())
+        verdict = await Toolbox({name: tool}, "*", guards).judge(checked, ctx)
+        reason = verdict.reason if isinstance(verdict, Deny) else self._stopping.refusal(checked.effect)
+        if reason is not None:
+            return ToolResult(f"denied: {reason}", failed=True)
         return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
-
-    def _all_guards(self, generation: Generation) -> tuple[Guard, ...]:
-        return (*self._guards, *generation.guards.values())
 
     def _limits(self, task: Task, agent: Agent) -> RunLimits:
         deadline = task.deadline
@@ -290,10 +305,6 @@ class AgentRuntime:
     async def _spent(self, lease: Lease) -> int:
         fresh = lease.attempt == 1 and lease.record.task.parent is None
         return 0 if fresh else await self._storage.spent(lease.record.id)
-
-    async def _approvals(self, lease: Lease) -> Approvals:
-        known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
-        return Approvals(lease, known, self._settings.approval_seconds, self._settings.output_bytes)
 
 
 def _as_child(task: Task, parent: Task, workspace: str) -> Task:
@@ -313,24 +324,6 @@ def _as_child(task: Task, parent: Task, workspace: str) -> Task:
 def _lesser(one: int | None, other: int | None) -> int | None:
     """The lower of two limits; None is no limit."""
     return min((limit for limit in (one, other) if limit is not None), default=None)
-
-
-async def _nothing_to_wait_for(key: str) -> dict[str, Any]:
-    raise ToolError(f"cannot_wait: there is no run that could wait for {key}")
-
-
-async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, Any]:
-    """The payload of a task's signal.
-
-    Raises:
-        Parked: There is none yet.
-    """
-    signals = await storage.signals(task)
-    kind, _, name = key.partition(":")
-    for topic in (key, name if kind == "signal" else key):  # `signal:x` is told under `x`
-        if topic in signals:
-            return signals[topic]
-    raise Parked(Wait(kind if name else "signal", name or key))
 
 
 async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:

@@ -13,6 +13,7 @@ from autohands.storage import (
     dependencies,
     events,
     executors,
+    holds,
     ledger,
     line,
     outbox,
@@ -44,6 +45,7 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
     ).fetchone()
     failpoint("endings.ending")
     approvals.withdraw(tx, task.seq)
+    holds.release(tx, task.seq)
     turns, usage = steps.totals(tx.connection, task.seq)
     finished = RunFinished(
         reason=change.reason,

@@ -17,9 +17,10 @@ from autohands.storage.transaction import TaskKey, Transaction
 
 # What the model was told stays as it was told; who copies it can decide nothing about it and has spent nothing on it.
 _COPY_STEPS: Final = (
-    "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, attempt, started, ended)"
+    "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, attempt, started, ended,"
+    " denied)"
     " SELECT :new, turn, idx, kind, name, CASE status WHEN 'unknown' THEN 'failed' ELSE status END, idempotent,"
-    " input_hash, output, attempt, started, ended FROM step"
+    " input_hash, output, attempt, started, ended, denied FROM step"
     " WHERE task = :old AND turn < :turn AND output IS NOT NULL"
 )
 _COPY_WORDS: Final = (

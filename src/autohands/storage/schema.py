@@ -220,4 +220,19 @@ CREATE TABLE delivery(
 CREATE INDEX delivery_seq ON delivery(seq);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND)
+_THIRD: Final = """
+ALTER TABLE step ADD COLUMN denied INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE approval ADD COLUMN rule BLOB;
+CREATE INDEX approval_created ON approval(created);
+CREATE TABLE permission(
+  session TEXT NOT NULL REFERENCES session(id) ON DELETE CASCADE, rule BLOB NOT NULL, by TEXT NOT NULL,
+  created INTEGER NOT NULL, PRIMARY KEY(session, rule)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hold(
+  place TEXT NOT NULL, path TEXT NOT NULL, task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE,
+  since INTEGER NOT NULL, PRIMARY KEY(place, path)) STRICT, WITHOUT ROWID;
+CREATE INDEX hold_task ON hold(task);
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
