@@ -31,6 +31,7 @@ from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
+from autohands.runtime.window import Compacting
 
 MICRO = 1_000_000
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
@@ -272,6 +273,7 @@ def settings_of(config: Config) -> Settings:
         month_cap=budget.month_micro_usd,
         approval_seconds=config.policy.approval_seconds,
         on_unknown=config.policy.on_unknown,
+        compacting=Compacting(**msgspec.structs.asdict(config.compaction)),
     )
 
 

@@ -22,7 +22,7 @@ _MOST = 100_000
 
 @click.group("session")
 def command() -> None:
-    """Conversations: list, show, rename, delete, search. They are named by id or name."""
+    """Conversations: list, show, export, rename, delete, search. They are named by id or name."""
 
 
 @command.command("list")

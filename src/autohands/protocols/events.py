@@ -153,6 +153,22 @@ class Compacted(Durable, frozen=True, tag="compacted"):
     tokens_after: int
 
 
+class CacheMissed(Durable, frozen=True, tag="cache.missed"):
+    """Less of the prompt came from the vendor's cache than could have, and why.
+
+    `segment` is the first one that was not as before: model, system, tools, history; `cache` where all were. Tokens of
+    the last prompt could have been read from the cache; `cached_tokens` were, as far as the vendor tells. `micro_usd`
+    is what the difference costs, if the prices are known.
+    """
+
+    turn: int
+    segment: Literal["model", "system", "tools", "history", "cache"]
+    why: str
+    expected_tokens: int
+    cached_tokens: int
+    micro_usd: int | None = None
+
+
 class RetryScheduled(Durable, frozen=True, tag="retrying"):
     """A model call failed in passing and is tried again."""
 
@@ -223,6 +239,7 @@ Event: TypeAlias = (
     | ApprovalRequested
     | ApprovalDecided
     | Compacted
+    | CacheMissed
     | RetryScheduled
     | BudgetReserved
     | BudgetSettled

@@ -187,6 +187,8 @@ class Act:
                 return
             result = ToolResult(CANNOT_WAIT.format(name=checked.call.name, effect=checked.effect), failed=True)
         failpoint("act.carried_out")
+        if checked.effect == "read" and self._parts.unchanged:
+            result = self._parts.history.repeats.answer(checked.call, result)
         self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
         failpoint("act.recorded")
         if is_cancelled():
