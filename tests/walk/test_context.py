@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +44,7 @@ def size(request: Request) -> int:
     return len(request.system) + len(msgspec.json.encode((request.messages, request.tools)))
 
 
-def metered(turns: list[Scriptable], summary: str = "We looked at things.") -> list[Scriptable]:
+def metered(turns: Sequence[Scriptable], summary: str = "We looked at things.") -> list[Scriptable]:
     """A script that gives a summary whenever one is asked for, and counts: a token for each four bytes, and as cached
     what the request has in common with the last one."""
     left, last = iter(turns), list[Request]()
@@ -69,7 +72,7 @@ async def events_of(hands: autohands.Hands, prompt: str, **options: Any) -> list
     return [event async for event in hands.run(prompt, model="small/small", consent="workspace", **options)]
 
 
-def looks(count: int) -> list[Scriptable]:
+def looks(count: int) -> list[Turn]:
     return [*(call("look", n=number) for number in range(count)), say("Done.")]
 
 
@@ -222,3 +225,82 @@ async def test_the_workspaces_instructions_are_data_with_a_cap(opened: Open, wor
     assert "belong to the workspace, not to the user" in first.system
     assert "bytes more are left out" in first.system
     assert len(first.system) < 40_000
+
+
+@pytest.mark.parametrize("stops_at", [9, 10, 17])
+async def test_an_interrupted_run_goes_on_with_the_same_bytes(opened: Open, stops_at: int) -> None:
+    """It is stopped while the model is asked, before and after room was made; what was sent is sent again."""
+    script = iter([*looks(24)])
+    hanging: list[Request] = []
+    stopping, reached = True, asyncio.Event()
+
+    def answer(request: Request) -> Any:
+        if request.system == INSTRUCTIONS:
+            return "A summary."
+        if stopping and len(model.requests) >= stops_at:
+            hanging.append(request)
+            reached.set()
+            return msgspec.structs.replace(say("cut " * 2_000), pause_seconds=1.0)
+        return msgspec.structs.replace(next(script), usage=Usage(input=size(request) // 4, output=20))
+
+    model = Scripted(*[answer] * 100, name="small", model=SMALL)
+    async with opened(tools=(look,)) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model))
+        task = await hands.submit(autohands.Task(prompt="Look", model="small/small", session="s"))
+        await reached.wait()
+        await hands.speak("s", "Mind the gap OPS-99.")
+    stopping = False
+    before = len(model.requests)
+    async with opened(tools=(look,)) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model))
+        await hands.resume(task.id)
+        events = [json.loads(data) async for data in hands.follow(task.id)]
+    again = next(request for request in model.requests[before:] if request.system != INSTRUCTIONS)
+    (asked,) = hanging
+    assert again.messages[: len(asked.messages)] == asked.messages
+    assert [message.text for message in again.messages[len(asked.messages) :]] == ["Mind the gap OPS-99."]
+    assert events[-1]["reason"] == "done"
+    assert any("OPS-99" in message.text for message in model.requests[-1].messages)
+
+
+async def test_without_a_summary_the_records_stand_alone(opened: Open) -> None:
+    script = metered(looks(30), summary="")
+    model = Scripted(*script, name="small", model=SMALL)
+    async with opened(tools=(look,)) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model))
+        events = await events_of(hands, "Look at all; the ticket is OPS-4711")
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].reason == "done"
+    first = model.requests[-1].messages[0].text
+    assert "No summary could be made" in first
+    assert "OPS-4711" in first
+
+
+async def test_the_configured_model_sums_up_at_the_runs_expense(opened: Open) -> None:
+    cheap = Scripted(*[say("Cheap words.")] * 9, name="cheap", model=msgspec.structs.replace(SMALL, name="cheap"))
+    model = Scripted(*metered(looks(30)), name="small", model=SMALL)
+    async with opened(tools=(look,), config={"compaction": {"model": "cheap/cheap"}}) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model), ("cheap", cheap))
+        events = await events_of(hands, "Look")
+    assert "Cheap words." in model.requests[-1].messages[0].text
+    assert all(request.system != INSTRUCTIONS for request in model.requests)
+    ended = events[-1]
+    assert isinstance(ended, RunFinished)
+    own = sum(size(request) // 4 for request in model.requests)
+    assert ended.usage.input == own + 100 * len(cheap.requests)
+
+
+async def test_tools_that_change_are_named(opened: Open) -> None:
+    @tool(effect="read")
+    async def peek(n: int) -> str:
+        """Look quickly."""
+        return str(n)
+
+    model = Scripted(*metered([say("One."), say("Two.")]), name="small", model=SMALL)
+    async with opened(tools=(look,)) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model))
+        await events_of(hands, "Go", session="s")
+        hands.kernel.registries.tools.add("later", ("peek", peek))
+        events = await events_of(hands, "Go", session="s")
+    (missed,) = [event for event in events if isinstance(event, CacheMissed)]
+    assert (missed.segment, missed.why) == ("tools", "the tools are not those of before: came: peek")

@@ -15,6 +15,10 @@ LONGEST_FACT = 240
 SHORT_RESULT = 1_200
 LINES_OF_SHORT, LINES_OF_LONG = 8, 3
 LONGEST_ARGUMENT = 200
+CUT = "read_result shows"
+"""What remains of a long result says so, and is not short."""
+LEDGER = ("path", "file", "source", "destination", "command")
+"""Arguments that the working set keeps anyway."""
 LONGEST_SAID = 20_000
 
 _IDENTIFIER = (
@@ -23,7 +27,7 @@ _IDENTIFIER = (
     r"|(?:[\w.@~+-]*/)+[\w.@+-]*[A-Za-z][\w.@+-]*"  # paths
     r"|\b[\w-]{2,}\.[A-Za-z]\w{0,5}\b"  # names of files, dotted names
     r"|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])\w[\w-]{2,}\b"  # ids: letters and digits
-    r"|\b\d[\d.,:-]*\d\b|\b\d+\s?(?:%|[kKMG]?B\b|ms\b|s\b|USD\b|EUR\b)"  # numbers
+    r"|\b\d{3,}\b|\b\d+(?:[.,:-]\d+)+\b|\b\d+\s?(?:%|[kKMG]?B\b|ms\b|s\b|USD\b|EUR\b)"  # numbers, but small ones
 )
 _CLAUSE_END = r"(?<=[.!?;])\s+|\n+"
 _TROUBLE = r"(?i)error|fail|exception|fatal|denied|warning"
@@ -79,12 +83,14 @@ def _clauses(text: str) -> Iterator[str]:
 
 def _of_call(call: ToolCall) -> Iterator[Fact]:
     for name, value in call.arguments.items():
+        if name in LEDGER:
+            continue
         if isinstance(value, str | int | float) and len(text := str(value)) <= LONGEST_ARGUMENT and identifiers(text):
             yield Fact(f"{call.name} {name}: {' '.join(text.split())}")
 
 
 def _of_result(text: str) -> Iterator[Fact]:
-    if len(text) <= SHORT_RESULT:
+    if len(text) <= SHORT_RESULT and CUT not in text:
         yield from (Fact(line, "tool") for line in list(_clauses(text))[:LINES_OF_SHORT])
         return
     lines = [line for line in text.splitlines() if re.search(_TROUBLE, line)]

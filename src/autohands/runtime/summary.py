@@ -75,16 +75,16 @@ def transcript(messages: Sequence[Message], room: int) -> str:
 def compose(said: str, work: WorkingSet, facts: Sequence[Fact], room: int) -> str:
     """The message that takes the place of old turns: the summary, the working set, and every exact detail that neither
     of them has."""
-    said = clip_ends(said, room * 2 // 5) or "(No summary could be made; what follows is from the records.)"
+    said = clip_ends(said, room // 3) or "(No summary could be made; what follows is from the records.)"
     body = f"{NOTE}\n\n# Summary\n{said}\n\n# From the records\n{work.render(room * 2 // 5)}"
     lost = missing(facts, body)
-    details = [
-        section(
-            "Exact details of what was said and done", [fact.text for fact in lost if fact.source == "said"], room // 5
-        ),
-        section("Exact details that tools returned", [fact.text for fact in lost if fact.source == "tool"], room // 8),
-    ]
-    return "\n\n".join([f"{MARK}\n{body}", *filter(None, details)]) + "\n</summary>"
+    left = max(room - len(body.encode()), room // 4)
+    for title, source in (("of what was said and done", "said"), ("that tools returned", "tool")):
+        lines = [fact.text for fact in lost if fact.source == source]
+        if lines:
+            body += "\n\n" + section(f"Exact details {title}", lines, left * 2 // 3 if source == "said" else left)
+            left = max(room - len(body.encode()), room // 8)
+    return f"{MARK}\n{body}\n</summary>"
 
 
 def gathered(known: Sequence[Fact], messages: Iterable[Message]) -> tuple[Fact, ...]:

@@ -21,6 +21,8 @@ from autohands.sdk.identity import now_ms
 
 MAX_OUTPUT_TOKENS = 32_000
 WORTH_WHILE = 0.1
+WORTH_A_MISS = 0.35
+"""Trimming breaks the cached prefix as a summary does: it must free enough for a good many turns."""
 STALE_BYTES, STALE_KEPT = 1_000, 240
 LARGE_BYTES, LARGE_KEPT = 4_000, 2_000
 MOST_ROOM, LEAST_ROOM = 48_000, 4_000
@@ -97,7 +99,7 @@ class Window:
         if hard:
             texts |= dict(_shortened(history.messages[stays:], LARGE_BYTES, LARGE_KEPT))
         gain = _weight(history.messages) - _weight(history.messages, texts)
-        if not texts or gain < WORTH_WHILE * _weight(history.messages):
+        if not texts or gain < (WORTH_WHILE if hard else WORTH_A_MISS) * _weight(history.messages):
             return False
         self._revise(history, turn, Trimmed(texts))
         return True
@@ -112,7 +114,7 @@ class Window:
         failpoint("window.summing")
         said, usage = await self._summarise(old)
         facts = gathered(history.facts, old)
-        text = compose(said, history.work, facts, min(room, max(_weight(old) // 2, LEAST_ROOM)))
+        text = compose(said, history.work, facts, min(room, max(_weight(old) * 3 // 4, LEAST_ROOM)))
         if len(text.encode()) >= _weight(old):
             return False
         self._revise(history, turn, Summed(until, text, facts), usage)

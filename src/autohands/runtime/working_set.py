@@ -11,12 +11,13 @@ from autohands.sdk.clip import clip_ends
 MOST_ASKS = 400
 MOST_FILES = 300
 MOST_COMMANDS = 60
-DEEDS_OF_A_FILE = 6
+DEEDS_OF_A_FILE = 3
 LONGEST_ASK, LONGEST_PROMPT = 1_500, 8_000
 LONGEST_LINE = 300
 ENVIRONMENT = "<environment>"
 REFUSALS = ("denied: ", "outcome_unknown: ")
 _PATHS = ("path", "file", "source", "destination")
+_LOOKS = ("read", "list", "stat", "glob", "grep", "search", "show", "look", "find", "get", "view")
 
 
 class WorkingSet:
@@ -59,6 +60,10 @@ class WorkingSet:
         while len(self._files) > MOST_FILES:
             del self._files[next(iter(self._files))]
 
+    def _file_lines(self) -> list[str]:
+        lines = [(_changes(deeds), f"{path}: {'; '.join(deeds)}") for path, deeds in self._files.items()]
+        return [line for changed in (False, True) for is_changed, line in lines if is_changed is changed]
+
     @property
     def asks(self) -> str:
         """What was asked, all of it, as the check of a summary reads it."""
@@ -70,7 +75,7 @@ class WorkingSet:
             ("The present task, word for word", [self._prompt] if self._prompt else [], room // 3),
             ("What was asked, word for word, oldest first", [_line(ask, LONGEST_ASK) for ask in self._asks], room // 3),
             ("Decisions", self._decisions, room // 12),
-            ("Files", [f"{path}: {'; '.join(deeds)}" for path, deeds in self._files.items()], room // 8),
+            ("Files, those that were changed last", self._file_lines(), room // 5),
             ("Commands", self._commands, room // 8),
         )
         return "\n\n".join(filled for title, lines, most in sections if (filled := section(title, lines, most)))
@@ -89,6 +94,10 @@ def section(title: str, lines: list[str], most: int) -> str:
     left_out = len(lines) - len(kept)
     dropped = [f"({left_out} older ones are left out)"] if left_out else []
     return "\n".join([f"## {title}", *dropped, *(f"- {line}" for line in reversed(kept))])
+
+
+def _changes(deeds: list[str]) -> bool:
+    return any(not deed.startswith(_LOOKS) for deed in deeds)
 
 
 def _paths(call: ToolCall) -> Iterator[str]:
