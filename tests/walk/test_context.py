@@ -127,7 +127,7 @@ async def test_the_fold_of_a_compacted_session_gives_the_same_bytes(opened: Open
 
 
 async def test_pr10_a_service_that_finds_it_too_long_is_asked_once_more(opened: Open) -> None:
-    script = [*looks(6)[:6], OVERFLOW, say("Done.")]
+    script: list[Scriptable] = [*looks(6)[:6], OVERFLOW, say("Done.")]
     model = Scripted(*metered(script), name="small", model=msgspec.structs.replace(SMALL, context_tokens=100_000))
     async with opened(tools=(look,)) as (hands, _):
         hands.kernel.registries.providers.add("test", ("small", model))
