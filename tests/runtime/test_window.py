@@ -39,16 +39,17 @@ def test_what_a_service_counted_is_believed_and_the_rest_is_measured() -> None:
     history, inside = history_of(3), window([])
     whole = request(history)
     sent = history.prefix.measure(whole)
-    guess = inside.estimate(history, sent)
+    guess = inside.estimate(history, stands=True)
     assert guess == int((history.prefix.fixed_size + history.prefix.size()) * FIRST_RATIO)
     history.sent = replace(sent, tokens=2_500)
-    assert inside.estimate(history, sent) == 2_500
+    assert inside.estimate(history, stands=True) == 2_500
     history.messages.append(user("y" * 4_000))
-    longer = inside.estimate(history, history.prefix.measure(request(history)))
+    history.prefix.measure(request(history))
+    longer = inside.estimate(history, stands=True)
     assert 3_200 < longer < 3_500
     for absurd in (0, 3, 10**9):
         history.sent = replace(sent, tokens=absurd)
-        assert 3_000 < window([]).estimate(history, history.prefix.measure(request(history))) < 7_000
+        assert 3_000 < window([]).estimate(history, stands=True) < 7_000
 
 
 def test_only_long_results_of_old_turns_are_trimmed_and_it_is_recorded() -> None:

@@ -13,12 +13,19 @@ import msgspec
 import pytest
 
 import autohands
+from autohands.protocols.changes import Fork
 from autohands.protocols.errors import ProviderError
 from autohands.protocols.events import CacheMissed, Compacted, Event, RunFinished
 from autohands.protocols.messages import Reply, ToolReturn, Usage
 from autohands.protocols.provider import ModelInfo, Request
-from autohands.runtime.summary import INSTRUCTIONS, MARK
+from autohands.protocols.records import Step
+from autohands.runtime.context import ContextBuilder
+from autohands.runtime.history import History, fold
+from autohands.runtime.summary import INSTRUCTIONS, MARK, Summariser
+from autohands.runtime.tokens import Ratios
+from autohands.runtime.window import Compacting, Window
 from autohands.sdk import ToolContext, tool
+from autohands.sdk.identity import now_ms
 from autohands.testing.script import Turn, call, say, to_reply
 from autohands.testing.scripted import Scriptable, Scripted
 
@@ -304,3 +311,40 @@ async def test_tools_that_change_are_named(opened: Open) -> None:
         events = await events_of(hands, "Go", session="s")
     (missed,) = [event for event in events if isinstance(event, CacheMissed)]
     assert (missed.segment, missed.why) == ("tools", "the tools are not those of before: came: peek")
+
+
+async def test_a_fork_takes_along_what_was_changed_in_the_history(opened: Open) -> None:
+    script = metered([*looks(25), say("Forked.")])
+    model = Scripted(*script, name="small", model=SMALL)
+    async with opened(tools=(look,)) as (hands, _):
+        hands.kernel.registries.providers.add("test", ("small", model))
+        await events_of(hands, "Look", session="s")
+        (task,) = await hands.storage.tasks()
+        asked = [request for request in model.requests if request.system != INSTRUCTIONS]
+        (fork,) = await hands.storage.commit(Fork(task=task.id, turn=22, queue="hands_none"))
+        await hands.resume(fork.id)
+        events = [json.loads(data) async for data in hands.follow(fork.id)]
+    assert MARK in asked[21].messages[0].text
+    assert model.requests[-1].messages == asked[21].messages
+    assert events[-1]["reason"] == "done"
+
+
+async def test_another_day_is_said_at_the_end_and_stays_there(opened: Open) -> None:
+    async with opened("One.", "Two.", "Three.") as (hands, model):
+        await hands.ask("Go", session="s")
+        (task,) = await hands.storage.tasks()
+        history = History()
+        fold(history, await hands.storage.steps(task.id), [], ended=True)
+        steps: list[Step] = []
+        window = Window(SMALL, Compacting(), Ratios(), Summariser(model, "s"), steps.append)
+        agent = hands.agents.get("general")
+        builder = ContextBuilder(agent, SMALL, ("system", ()), window, lambda event: None)
+        now = now_ms()
+        builder.note_time(history, 2, now)
+        assert steps == []
+        for _ in range(2):
+            builder.note_time(history, 2, now + 86_400_000)
+    assert [step.name for step in steps] == ["noted"]
+    said = history.messages[-1].text
+    assert said.startswith("<environment>Today is ")
+    assert said not in history.messages[0].text

@@ -11,7 +11,6 @@ from autohands.protocols.messages import Message, ToolReturn, Usage
 from autohands.protocols.provider import ModelInfo
 from autohands.protocols.records import Step
 from autohands.runtime.history import History
-from autohands.runtime.prefix import Sent, compare
 from autohands.runtime.revisions import Revision, Summed, Trimmed
 from autohands.runtime.summary import Summariser, compose, gathered
 from autohands.runtime.tokens import Ratios, credible
@@ -43,7 +42,11 @@ class Compacting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Window:
-    """What one run's model takes, and what makes room in it. Every change is recorded (`note`) before it counts."""
+    """What one run's model takes, and what makes room in it. Every change is recorded (`note`) before it counts.
+
+    In tokens: `output_tokens` is how long an answer may become (None leaves it to the service), `usable` what a prompt
+    may have with room for it, `threshold` where room is made.
+    """
 
     def __init__(
         self, model: ModelInfo, settings: Compacting, ratios: Ratios, summarise: Summariser, note: Note
@@ -53,33 +56,22 @@ class Window:
         self._ratios = ratios
         self._summarise = summarise
         self._note = note
-
-    @property
-    def output_tokens(self) -> int | None:
-        """How long an answer may become; None leaves it to the service."""
-        most = min(self._model.output_tokens, MAX_OUTPUT_TOKENS, max(self._model.context_tokens // 2, 1))
-        return most if most > 0 else None
-
-    @property
-    def usable(self) -> int:
-        """Tokens that a prompt may have, with room for the answer."""
-        return max(self._model.context_tokens - (self.output_tokens or 0), 1)
-
-    @property
-    def threshold(self) -> int:
-        """Tokens from which on room is made."""
-        return int(self.usable * self._settings.share)
+        most = min(model.output_tokens, MAX_OUTPUT_TOKENS, max(model.context_tokens // 2, 1))
+        self.output_tokens = most if most > 0 else None
+        self.usable = max(model.context_tokens - max(most, 0), 1)
+        self.threshold = int(self.usable * settings.share)
 
     def cannot_fit(self, tokens: int) -> bool:
         """Whether a prompt of so many tokens (estimated) is surely too long."""
         slack = COUNTED_SLACK if self._ratios.knows(self._model.name) else UNCOUNTED_SLACK
         return tokens > self._model.context_tokens * slack
 
-    def estimate(self, history: History, now: Sent) -> int:
-        """Tokens of the request measured last: what the service counted of the last one, and the rest by its bytes."""
+    def estimate(self, history: History, *, stands: bool) -> int:
+        """Tokens of the request measured last: what the service counted of the one before, if that stands at its
+        beginning, and the rest by its bytes."""
         prefix, before = history.prefix, history.sent
         ratio, whole = self._ratios.of(self._model.name), prefix.fixed_size + prefix.size()
-        if before is None or compare(before, now, prefix, "") is not None:
+        if before is None or not stands:
             return int(whole * ratio)
         added = prefix.size(before.count)
         if not credible(whole - added, before.tokens):
