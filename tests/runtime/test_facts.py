@@ -19,6 +19,7 @@ TROUBLE = "error: code 1234\n" + "line 5678\n" * 300
         ("write to ann@example.com", {"ann@example.com"}),
         ("commit deadbeef1", {"deadbeef1"}),
         ("nothing exact in 12 words here", set()),
+        ("data " + "aGVsbG8/" * 40_000, set()),
     ],
 )
 def test_what_is_exact_is_found(text: str, exact: set[str]) -> None:

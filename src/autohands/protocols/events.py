@@ -146,7 +146,7 @@ class ApprovalDecided(Durable, frozen=True, tag="approval.decided"):
 
 
 class Compacted(Durable, frozen=True, tag="compacted"):
-    """History was replaced by a summary."""
+    """History was shortened: old results were cut, or old turns gave way to a summary."""
 
     turn: int
     tokens_before: int

@@ -29,6 +29,7 @@ _IDENTIFIER = (
     r"|\b(?=[\w-]*\d)(?=[\w-]*[A-Za-z])\w[\w-]{2,}\b"  # ids: letters and digits
     r"|\b\d{3,}\b|\b\d+(?:[.,:-]\d+)+\b|\b\d+\s?(?:%|[kKMG]?B\b|ms\b|s\b|USD\b|EUR\b)"  # numbers, but small ones
 )
+_BLOB = r"\S{300,}"  # encoded data: nothing to remember, and slow to look through
 _CLAUSE_END = r"(?<=[.!?;])\s+|\n+"
 _TROUBLE = r"(?i)error|fail|exception|fatal|denied|warning"
 
@@ -42,7 +43,7 @@ class Fact(msgspec.Struct, frozen=True, array_like=True):
 
 def identifiers(text: str) -> set[str]:
     """The exact things in a text: paths, ids, numbers, addresses."""
-    return {found.rstrip(".,:;") for found in re.findall(_IDENTIFIER, text)}
+    return {found.rstrip(".,:;") for found in re.findall(_IDENTIFIER, re.sub(_BLOB, " ", text))}
 
 
 def find_facts(messages: Iterable[Message]) -> Iterator[Fact]:
@@ -60,12 +61,10 @@ def find_facts(messages: Iterable[Message]) -> Iterator[Fact]:
 def merged(known: Sequence[Fact], found: Iterable[Fact]) -> tuple[Fact, ...]:
     """Both, each line once; where they are too many, the oldest of what tools said go first."""
     facts = list({fact.text: fact for fact in (*known, *found)}.values())
-    surplus = len(facts) - MOST_FACTS
-    for source in ("tool", "said"):
-        for fact in [fact for fact in facts if fact.source == source][: max(surplus, 0)]:
-            facts.remove(fact)
-            surplus -= 1
-    return tuple(facts)
+    surplus = max(len(facts) - MOST_FACTS, 0)
+    expendable = sorted(facts, key=lambda fact: fact.source == "said")[:surplus]  # stable: the oldest first
+    gone = {fact.text for fact in expendable}
+    return tuple(fact for fact in facts if fact.text not in gone)
 
 
 def missing(facts: Iterable[Fact], text: str) -> list[Fact]:
@@ -74,7 +73,7 @@ def missing(facts: Iterable[Fact], text: str) -> list[Fact]:
 
 
 def _clauses(text: str) -> Iterator[str]:
-    for clause in re.split(_CLAUSE_END, text):
+    for clause in re.split(_CLAUSE_END, re.sub(_BLOB, " ", text)):
         line = " ".join(clause.split())
         if (found := re.search(_IDENTIFIER, line)) is not None:
             start = max(0, min(found.start() - LONGEST_FACT // 2, len(line) - LONGEST_FACT))

@@ -13,7 +13,7 @@ from autohands.runtime.facts import Fact, find_facts, merged, missing
 from autohands.runtime.working_set import ENVIRONMENT, WorkingSet, section
 from autohands.sdk.clip import clip_ends
 
-MARK = "<summary>"
+MARK, END, ESCAPED_END = "<summary>", "</summary", "<\u200b/summary"
 OUTPUT_TOKENS = 4_096
 CLIPS = (4_000, 1_200, 400, 120)
 _JSON = msgspec.json.Encoder()
@@ -84,7 +84,7 @@ def compose(said: str, work: WorkingSet, facts: Sequence[Fact], room: int) -> st
         if lines:
             body += "\n\n" + section(f"Exact details {title}", lines, left * 2 // 3 if source == "said" else left)
             left = max(room - len(body.encode()), room // 8)
-    return f"{MARK}\n{body}\n</summary>"
+    return f"{MARK}\n{body.replace(END, ESCAPED_END)}\n{END}>"
 
 
 def gathered(known: Sequence[Fact], messages: Iterable[Message]) -> tuple[Fact, ...]:
