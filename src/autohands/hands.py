@@ -35,6 +35,7 @@ from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
 from autohands.runtime.stopping import Stopping
+from autohands.runtime.window import Compacting
 
 MICRO = 1_000_000
 MOST_IN_LINE = 100_000
@@ -310,6 +311,7 @@ def settings_of(config: Config) -> Settings:
         month_cap=budget.month_micro_usd,
         asking=Asking(config.policy.approval_seconds, config.policy.approvals_per_hour),
         on_unknown=config.policy.on_unknown,
+        compacting=Compacting(**msgspec.structs.asdict(config.compaction)),
     )
 
 

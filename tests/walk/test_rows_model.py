@@ -221,8 +221,8 @@ async def test_pr09_a_tool_that_the_agent_does_not_have_does_not_run(opened: Ope
     asked = calls(ScriptedCall("write_file", {"path": "a", "content": "x"}))
     async with opened(asked, "ok", config=config) as (hands, model):
         await hands.ask("Go", agent="reader", consent="workspace")
-        assert [schema.name for schema in model.requests[0].tools] == ["read_file"]
-        assert returned(model)[0].startswith("unknown_tool: there is no tool `write_file`; did you mean read_file?")
+        assert [schema.name for schema in model.requests[0].tools] == ["read_file", "read_result"]
+        assert returned(model)[0].startswith("unknown_tool: there is no tool `write_file`; did you mean read_file")
     assert list(workspace.iterdir()) == []
 
 

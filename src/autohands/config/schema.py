@@ -37,6 +37,26 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 10.0
 
 
+class Compaction(Struct, frozen=True, kw_only=True):
+    """How a conversation is kept within what its model takes."""
+
+    model: Annotated[
+        str | None,
+        Meta(
+            description="Who writes summaries, as provider/model; without it the run's own model.",
+            examples=["anthropic/claude-haiku-5-5"],
+        ),
+    ] = None
+    share: Annotated[
+        Annotated[float, Meta(gt=0, le=0.95)],
+        Meta(description="The share of the model's window at which old results, and then old turns, make room."),
+    ] = 0.75
+    keep_turns: Annotated[Count, Meta(description="How many of the last turns stay as they are.")] = 4
+    unchanged: Annotated[
+        bool, Meta(description="A read whose result stands above word for word is answered with where it stands.")
+    ] = True
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """What may be spent, in USD; `"none"` takes a cap away. A model call that could exceed one is not made."""
 
@@ -296,6 +316,7 @@ class Config(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     limits: Limits = Limits()
+    compaction: Compaction = Compaction()
     budget: Budget = Budget()
     policy: Policy = Policy()
     retention: Retention = Retention()

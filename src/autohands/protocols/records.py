@@ -14,15 +14,16 @@ StepStatus: TypeAlias = Literal["started", "done", "failed", "unknown"]
 class Step(Struct, frozen=True, kw_only=True):
     """One recorded act of a run, key (task, turn, index): index 0 is the model call, 1… the tool calls of its reply.
 
-    Turn 0 index 0 holds what the run began with. `output` is the JSON of a `Reply`, a `ToolResult` or a list of
-    messages. `input_hash` (effects only) is that of tool, arguments and tool version. `attempt` counts how often the
-    body of an effect was begun, and it may begin 1 + `retries` times: so often a person said so. A call that was
-    `denied` did not run. Times are UTC ms.
+    Turn 0 index 0 holds what the run began with; -1, -2 … are what was changed in the history before the model was
+    asked (kind `context`, in that order). `output` is the JSON of a `Reply`, a `ToolResult`, a list of messages or a
+    change of the history. `input_hash` is that of an effect's tool, arguments and tool version; of a model call what it
+    was asked with. `attempt` counts how often the body of an effect was begun, and it may begin 1 + `retries` times: so
+    often a person said so. A call that was `denied` did not run. Times are UTC ms.
     """
 
     turn: int
     index: int
-    kind: Literal["opening", "model", "tool"]
+    kind: Literal["opening", "context", "model", "tool"]
     name: str
     status: StepStatus
     output: bytes | None = None

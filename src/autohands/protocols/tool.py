@@ -23,12 +23,16 @@ Arguments: TypeAlias = dict[str, Any]
 
 
 class ToolResult(Struct, frozen=True, omit_defaults=True):
-    """What a tool answers: text for the model, structured data beside it, images; `failed` if it could not do it."""
+    """What a tool answers: text for the model, structured data beside it, images; `failed` if it could not do it.
+
+    `full` is the whole text where `text` has only both ends of it.
+    """
 
     text: str
     data: dict[str, Any] | None = None
     images: tuple[BlobRef, ...] = ()
     failed: bool = False
+    full: BlobRef | None = None
 
 
 class Tool(Protocol):

@@ -184,14 +184,7 @@ class Act:
         index, checked = each.index, each.checked
         if checked.effect != "read" and await self._is_kept_off(each):
             return
-        started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
-        if checked.repeatable:
-            self._parts.lease.emit(started)
-        else:
-            intent = self._step(index, checked.call.name, "started", None, checked.digest)
-            failpoint("act.intended")
-            await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
-            failpoint("act.begun")
+        await self._begin(index, checked)
         try:
             async with self._side_by_side:
                 result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
@@ -205,10 +198,23 @@ class Act:
                 return
             result = ToolResult(CANNOT_WAIT.format(name=checked.call.name, effect=checked.effect), failed=True)
         failpoint("act.carried_out")
+        if checked.effect == "read" and self._parts.unchanged:
+            result = self._parts.history.repeats.answer(checked.call, result)
         self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
         failpoint("act.recorded")
         if is_cancelled():
             raise asyncio.CancelledError  # the tool took no notice of it
+
+    async def _begin(self, index: int, checked: Checked) -> None:
+        """Tell that a call begins; an effect's intent is durable before it does."""
+        started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
+        if checked.repeatable:
+            self._parts.lease.emit(started)
+            return
+        intent = self._step(index, checked.call.name, "started", None, checked.digest)
+        failpoint("act.intended")
+        await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
+        failpoint("act.begun")
 
     async def _is_kept_off(self, each: Admitted) -> bool:
         """Whether an effect must not run here and now: everything is stopped, or another run writes there."""

@@ -57,7 +57,8 @@ class RunLimits(msgspec.Struct, frozen=True):
 class Parts(msgspec.Struct, frozen=True):
     """What a run is made of: the names of its task turned into objects, once.
 
-    `on_unknown` says what becomes of an effect without an outcome; a replay's calls get what was `recorded`.
+    `on_unknown` says what becomes of an effect without an outcome; a replay's calls get what was `recorded`. With
+    `unchanged` a read that gives what stands in the history already says only so.
     """
 
     lease: Lease
@@ -76,6 +77,7 @@ class Parts(msgspec.Struct, frozen=True):
     loops: Loops = msgspec.field(default_factory=Loops)
     leases: WriteLeases | None = None
     halt: Callable[[], Awaitable[None]] = going_on
+    unchanged: bool = True
     now: Callable[[], int] = now_ms
 
 
@@ -91,8 +93,6 @@ class Run:
         self._denials = Denials()
         self._denials.fold(turns)
         parts.loops.fold(turns)
-        self._characters = 0
-        self._measured = 0
 
     @property
     def turn(self) -> int:
@@ -134,14 +134,12 @@ class Run:
         if self._parts.lease.pausing:
             raise Parked
         number = self.turn + 1
-        await self._listen(number)
-        request = await self._parts.builder.build(self._parts.history, self._parts.lease.record.session)
         self._parts.purse.turn = number
-        self._parts.metered.characters = self._estimate(request)
+        self._parts.builder.note_time(self._parts.history, number, self._parts.now())
+        await self._listen(number)
         self._parts.lease.emit(TurnStarted(turn=number))
         started = self._parts.now()
-        failpoint("run.asking")
-        reply = self._parts.history.distinct(await self._stream(request, number))
+        reply = self._parts.history.distinct(await self._reply(number))
         failpoint("run.replied")
         self._record(number, reply, started)
         failpoint("run.recorded")
@@ -158,15 +156,22 @@ class Run:
             self._parts.purse.pending.append(ReadWords(ids=tuple(word.id for word in unread), turn=number))
             self._parts.history.hear(word.text for word in unread)
 
-    def _estimate(self, request: Request) -> int:
-        """Characters of the request; only what came since the last turn is counted anew."""
-        for message in request.messages[self._measured :]:
-            self._characters += len(_ENCODER.encode(message))
-        self._measured = len(request.messages)
-        return self._characters + self._parts.builder.fixed_characters
+    async def _reply(self, number: int) -> Reply:
+        """What the model says; if it finds the request too long, what it says to a shorter one, once."""
+        builder, history, session = self._parts.builder, self._parts.history, self._parts.lease.record.session
+        request = await builder.build(history, session, number)
+        try:
+            return await self._stream(request, number)
+        except ProviderError as error:
+            if error.kind != "overflow":
+                raise
+            request = await builder.rebuild(history, session, number, error)
+        return await self._stream(request, number)
 
     async def _stream(self, request: Request, number: int) -> Reply:
         emit, reply = self._parts.lease.emit, None
+        self._parts.metered.characters = self._parts.builder.size
+        failpoint("run.asking")
         async for delta in self._parts.provider.stream(request):
             if isinstance(delta, TextPiece):
                 emit(TextDelta(text=delta.text, turn=number))
@@ -192,6 +197,7 @@ class Run:
             name=reply.model or self._parts.provider.name,
             status="done",
             output=_ENCODER.encode(reply),
+            input_hash=self._parts.builder.replied(self._parts.history, number, reply.usage),
             usage=reply.usage,
             started=started,
             ended=self._parts.now(),
@@ -210,7 +216,7 @@ class Run:
             return
         act = Act(self._parts, self._turn)
         results = await act.run()
-        self._parts.history.results(calls, results)
+        self._parts.history.results(calls, results, self._turn.number)
         self._denials.notice(calls, act.denied)
         self._cut_short = 0
 

@@ -20,7 +20,6 @@ from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, S
 from autohands.protocols.errors import (
     AutoHandsError,
     Fenced,
-    NotFound,
     ProviderError,
     RetryableError,
     StorageUnavailable,
@@ -28,9 +27,8 @@ from autohands.protocols.errors import (
 )
 from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
 from autohands.protocols.guard import Deny, Guard
-from autohands.protocols.messages import Message, ToolCall
+from autohands.protocols.messages import ToolCall
 from autohands.protocols.process import JobsOf, Spawn
-from autohands.protocols.records import Step
 from autohands.protocols.storage import Lease, Storage
 from autohands.protocols.task import Consent, OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
@@ -39,20 +37,24 @@ from autohands.runtime.agent_loop import run_agent
 from autohands.runtime.approvals import Asking, approvals_of
 from autohands.runtime.around import carry_out
 from autohands.runtime.binding import Environment
-from autohands.runtime.context import ContextBuilder, opening, system_prompt
+from autohands.runtime.context import ContextBuilder, opening, opening_step, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse
 from autohands.runtime.guards.inforce import InForce
 from autohands.runtime.guards.leases import WriteLeases
 from autohands.runtime.guards.loops import Loops
 from autohands.runtime.history import Turn, fold
-from autohands.runtime.models import ProviderModels, choose_model, recording
-from autohands.runtime.replay import Recorded
+from autohands.runtime.models import Choice, ProviderModels, choose_model, recording
+from autohands.runtime.replay import read_recorded
+from autohands.runtime.results import READ_RESULT, read_result_tool
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
 from autohands.runtime.stopping import Stopping
+from autohands.runtime.summary import Summariser
+from autohands.runtime.tokens import Ratios
 from autohands.runtime.toolbox import Checked, Toolbox, narrowed, within
 from autohands.runtime.waiting import nothing_to_wait_for, wait_for_signal
+from autohands.runtime.window import Compacting, Window
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
@@ -87,6 +89,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     month_cap: int | None = None
     asking: Asking = Asking()
     on_unknown: OnUnknown = "tell"
+    compacting: Compacting = Compacting()
 
 
 class AgentRuntime:
@@ -108,6 +111,8 @@ class AgentRuntime:
         self._settings = settings
         self._stopping = stopping
         self._sessions = SessionManager(storage)
+        self._ratios = Ratios()
+        self._read_result = read_result_tool(storage)
 
     def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
         """What begins from now on follows these; what is under way only where they are stricter."""
@@ -165,20 +170,18 @@ class AgentRuntime:
         provider, model = choice.provider, choice.provider.describe(choice.model)
         if task.record:
             provider = recording(provider, task.record, generation.providers)
-        tools = narrowed(dict(generation.tools.items()), task.tools)
-        toolbox = Toolbox(tools, agent.tools, (*self._force.of(lease.record.id), *generation.guards.values()))
+        toolbox = self._toolbox(generation, agent, lease.record)
         workspace = self._shared.workspace_of(session.record.workspace)
         purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
-        system = session.record.system
-        if system is None:
-            system = await system_prompt(agent, workspace)
-            purse.pending.append(FixSystem(session=session.record.id, system=system))
+        system = await _system(agent, session, workspace, purse)
+        summariser = self._summariser(generation, purse, Choice(provider, choice.model))
+        window = Window(model, self._settings.compacting, self._ratios, summariser, lease.note)
         parts = Parts(
             lease=lease,
             storage=self._storage,
             history=session.history,
-            builder=ContextBuilder(agent, model, system, toolbox.schemas),
+            builder=ContextBuilder(agent, model, (system, toolbox.schemas), window, lease.emit),
             provider=Retry(metered),
             metered=metered,
             purse=purse,
@@ -187,7 +190,8 @@ class AgentRuntime:
             limits=self._limits(task, agent),
             context=self._context(lease, session, workspace, self._models(generation, purse)),
             on_unknown=task.on_unknown or self._settings.on_unknown,
-            recorded=await self._recorded(task),
+            recorded=await read_recorded(self._storage, task),
+            unchanged=self._settings.compacting.unchanged,
             loops=Loops(toolbox.poll_of),
             leases=WriteLeases(lease, self._storage),
             halt=partial(self._stopping.halt, lease.record.id),
@@ -197,14 +201,19 @@ class AgentRuntime:
             parts.recorded.skip(turns)
         return Run(parts, turns)
 
-    async def _recorded(self, task: Task) -> Recorded | None:
-        """What the calls of the task returned that this one replays."""
-        if task.replays is None:
-            return None
-        replayed = await self._storage.task(task.replays)
-        if replayed.task.principal != task.principal:
-            raise NotFound(f"there is no task {task.replays!r} to replay")
-        return Recorded(await self._storage.steps(replayed.id))
+    def _toolbox(self, generation: Generation, agent: Agent, record: TaskRecord) -> Toolbox:
+        """What the run may call; who has any tool may read back what they returned."""
+        tools = narrowed(dict(generation.tools.items()), record.task.tools)
+        if tools:
+            tools[READ_RESULT] = self._read_result
+        guards = (*self._force.of(record.id), *generation.guards.values())
+        return Toolbox(tools, (*agent.tools, READ_RESULT), guards)
+
+    def _summariser(self, generation: Generation, purse: Purse, own: Choice) -> Summariser:
+        """Who sums up: the configured model, else the run's own; at the run's expense."""
+        name = self._settings.compacting.model
+        choice = own if name is None else choose_model((name,), generation.providers)
+        return Summariser(Retry(Metered(choice.provider, purse)), choice.model)
 
     async def _begin(self, lease: Lease, session: Session, model: str) -> list[Turn]:
         """Tell that it begins or goes on, and fold what was recorded before."""
@@ -219,7 +228,7 @@ class AgentRuntime:
         if not any(step.kind == "opening" for step in steps):
             messages = opening(record.task)
             session.history.open(messages)
-            lease.note(_opening_step(messages))
+            lease.note(opening_step(messages))
         return turns
 
     def _context(self, lease: Lease, session: Session, workspace: Workspace, models: Models) -> ExecutionContext:
@@ -307,6 +316,15 @@ class AgentRuntime:
         return 0 if fresh else await self._storage.spent(lease.record.id)
 
 
+async def _system(agent: Agent, session: Session, workspace: Workspace, purse: Purse) -> str:
+    """The session's system prompt; a new one is kept with the first model call."""
+    if session.record.system is not None:
+        return session.record.system
+    system = await system_prompt(agent, workspace)
+    purse.pending.append(FixSystem(session=session.record.id, system=system))
+    return system
+
+
 def _as_child(task: Task, parent: Task, workspace: str) -> Task:
     """A task as a run may submit it: where that run is served, with no more rights, time and money than it has."""
     order: tuple[Consent, ...] = ("deny", "ask", "workspace")
@@ -371,17 +389,3 @@ async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> No
             await lease.commit(Finish(state=end_state(reason), reason=reason, error=error))
     except Fenced:
         logger.warning("task %s runs elsewhere now", lease.record.id)
-
-
-def _opening_step(messages: tuple[Message, ...]) -> Step:
-    now = now_ms()
-    return Step(
-        turn=0,
-        index=0,
-        kind="opening",
-        name="opening",
-        status="done",
-        output=msgspec.json.encode(messages),
-        started=now,
-        ended=now,
-    )

@@ -235,4 +235,18 @@ CREATE TABLE hold(
 CREATE INDEX hold_task ON hold(task);
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
+_FOURTH: Final = """
+CREATE TABLE step_new(
+  task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE, turn INTEGER NOT NULL, idx INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK(kind IN('opening', 'context', 'model', 'tool')), name TEXT NOT NULL,
+  status TEXT NOT NULL CHECK(status IN('started', 'done', 'failed', 'unknown')),
+  idempotent INTEGER NOT NULL, input_hash BLOB, output BLOB, usage BLOB,
+  attempt INTEGER NOT NULL DEFAULT 1, started INTEGER NOT NULL, ended INTEGER, retries INTEGER NOT NULL DEFAULT 0,
+  denied INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(task, turn, idx)) STRICT;
+INSERT INTO step_new SELECT task, turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt,
+  started, ended, retries, denied FROM step;
+DROP TABLE step;
+ALTER TABLE step_new RENAME TO step;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
