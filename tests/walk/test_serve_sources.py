@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -212,8 +213,11 @@ def test_a_task_begins_when_the_one_it_comes_after_has_ended(place: Open) -> Non
         first = there.asked("task", "submit", "First", "--not-before", "1s")["id"]
         second = there.asked("task", "submit", "Second", "--after", first)["id"]
         there.done("Second")
-        ended = there.running.told("task.ended", task=first)[0]["at"]
-        assert there.running.told("task.began", task=second)[0]["at"] >= ended
+        ended = there.asked("task", "show", first)["ended"]
+        begun = [
+            each for each in there.asked("task", "show", second, "--events")["events"] if each["type"] == "run.started"
+        ]
+        assert datetime.fromtimestamp(begun[0]["at"] / 1000, UTC) >= datetime.fromisoformat(ended)
         assert there.prompts() == ["First", "Second"]
 
 

@@ -15,7 +15,6 @@ from autohands.runtime.revisions import Revision, Summed, Trimmed
 from autohands.runtime.summary import Summariser, compose, gathered
 from autohands.runtime.tokens import Ratios, credible
 from autohands.sdk.clip import clip_ends
-from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
 
 MAX_OUTPUT_TOKENS = 32_000
@@ -103,14 +102,12 @@ class Window:
         room = min(max(int(self.usable * 0.2 / self._ratios.of(self._model.name)), LEAST_ROOM), MOST_ROOM)
         if _weight(old) < WORTH_WHILE * _weight(history.messages) or _weight(old) < LEAST_ROOM:
             return False
-        failpoint("window.summing")
         said, usage = await self._summarise(old)
         facts = gathered(history.facts, old)
         text = compose(said, history.work, facts, min(room, max(_weight(old) * 3 // 4, LEAST_ROOM)))
         if len(text.encode()) >= _weight(old):
             return False
         self._revise(history, turn, Summed(until, text, facts), usage)
-        failpoint("window.summed")
         return True
 
     def _revise(self, history: History, turn: int, revision: Revision, usage: Usage | None = None) -> None:
