@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 MOST_UNITS: Final = 512
 LOOK_SECONDS: Final = 0.15
+QUIET_LOOK_SECONDS: Final = 0.5  # where nobody has committed anything for so long:
+QUIET_SECONDS: Final = 5.0
 RENEW_SECONDS: Final = 10.0
 
 
@@ -70,7 +72,7 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._watchers = 0
         self._neighbours = Neighbours(path)
-        self._looked = 0.0
+        self._looked = self._stirred = 0.0
         self._renewed = 0.0
         self._renewal: Unit[object] | None = None
         self._mark = Mark(path.with_name(MARK))
@@ -148,7 +150,7 @@ class Database:
 
     @contextlib.contextmanager
     def watching(self) -> Iterator[None]:
-        """While entered, what other processes commit is noticed within 150 ms."""
+        """While entered, what other processes commit is noticed within 150 ms, half a second when all is quiet."""
         self._watchers += 1
         if self._watchers == 1:
             self._nudge()
@@ -234,7 +236,9 @@ class Database:
         else:
             self._log.rest(self._connection)
         now = time.monotonic()
-        if self._watchers and now - self._looked >= LOOK_SECONDS:
+        if works:
+            self._stirred = now
+        if self._watchers and now - self._looked >= self._look_seconds(now):
             self._looked = now
             self._look()
         if self._renewal is not None and now - self._renewed >= RENEW_SECONDS:
@@ -260,7 +264,7 @@ class Database:
         """How many seconds the writer may sleep."""
         now, waits = time.monotonic(), []
         if self._watchers:
-            waits.append(self._looked + LOOK_SECONDS - now)
+            waits.append(self._looked + self._look_seconds(now) - now)
         if self._renewal is not None:
             waits.append(self._renewed + RENEW_SECONDS - now)
         if (idle := self._log.patience) is not None:
@@ -371,7 +375,11 @@ class Database:
             return
         with contextlib.suppress(sqlite3.Error):
             if self._neighbours.have_committed(self._connected()):
+                self._stirred = self._looked
                 self._call(self._changed)
+
+    def _look_seconds(self, now: float) -> float:
+        return LOOK_SECONDS if now - self._stirred < QUIET_SECONDS else QUIET_LOOK_SECONDS
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
