@@ -20,6 +20,7 @@ from autohands.core.kernel import Kernel
 from autohands.core.registry import Registries
 from autohands.core.workspace import Workspaces
 from autohands.hands import Hands, Parts, Place, guards_of, settings_of, source_rate
+from autohands.protocols.context import Models
 from autohands.protocols.errors import BadRequest, ConfigError, Conflict
 from autohands.protocols.extension import Extension
 from autohands.protocols.loop import DEFAULT
@@ -27,7 +28,6 @@ from autohands.runloop.loop import RunLoop
 from autohands.runloop.middleware import surrounded
 from autohands.runloop.modes import SHARED
 from autohands.runloop.queue import TaskQueue
-from autohands.runtime.models import ProviderModels
 from autohands.runtime.runtime import AgentRuntime, Shared
 from autohands.sandbox.jobs import JobTable
 from autohands.sandbox.profiles import confinement as confinement  # noqa: PLC0414  shown by `doctor`
@@ -97,7 +97,11 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     secrets, registries = Secrets(os.environ), Registries()
     rate, limits = source_rate(config, store), config.limits
     queue = TaskQueue(
-        store, lambda: [rate, *registries.middleware.values()], depth=limits.depth, children=limits.children
+        store,
+        lambda: [rate, *registries.middleware.values()],
+        depth=limits.depth,
+        children=limits.children,
+        descendants=limits.descendants,
     )
     shared = Shared(
         workspace_of=workspaces.get,
@@ -114,7 +118,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
         storage=store,
         journal=store.journal,
         inspector=Inspector(paths.database),
-        kernel=await _kernel(stack, registries, shared, paths),
+        kernel=await _kernel(stack, runtime.models(registries.providers), registries, shared, paths),
         bridge=RunLoopBridge(queue, store, store.journal),
         runtime=runtime,
         tasks=queue,
@@ -128,7 +132,9 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     )
 
 
-async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared, paths: Paths) -> Kernel:
+async def _kernel(
+    stack: AsyncExitStack, models: Models, registries: Registries, shared: Shared, paths: Paths
+) -> Kernel:
     """The kernel, with what its extensions may use."""
     http = Http()
     stack.push_async_callback(http.close)
@@ -137,7 +143,7 @@ async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared,
         secrets=shared.secrets,
         spawn=shared.spawn,
         blobs=shared.blobs,
-        models=ProviderModels(registries.providers),
+        models=models,
         state_dir=paths.state,
     )
     return await stack.enter_async_context(Kernel(registries, host))

@@ -29,12 +29,13 @@ from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
+from autohands.runtime.governor import Caps, Quotas
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
 
 MICRO = 1_000_000
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
-LIMITS_AT_START = ("runs", "depth", "children")
+LIMITS_AT_START = ("runs", "depth", "children", "descendants")
 
 
 class RunOptions(TypedDict, total=False):
@@ -267,9 +268,17 @@ def settings_of(config: Config) -> Settings:
         time_seconds=limits.time_seconds,
         parallel=limits.parallel,
         output_bytes=limits.output_bytes,
-        run_cap=budget.run_micro_usd,
-        day_cap=budget.day_micro_usd,
-        month_cap=budget.month_micro_usd,
+        caps=Caps(
+            run=budget.run_micro_usd,
+            day=budget.day_micro_usd,
+            month=budget.month_micro_usd,
+            session=budget.session_micro_usd,
+            agent=budget.agent_micro_usd,
+            schedule=budget.schedule_micro_usd,
+            unknown_price=budget.unknown_micro_usd,
+        ),
+        quotas=Quotas(model_calls=limits.model_calls, tokens=limits.tokens, sent_bytes=limits.sent_bytes),
+        tool_calls=limits.tool_calls,
         approval_seconds=config.policy.approval_seconds,
         on_unknown=config.policy.on_unknown,
     )

@@ -32,7 +32,8 @@ def _none() -> Sequence[Middleware]:
 class TaskQueue:
     """Submits tasks and publishes through its middleware, which is asked for at each pass: it may come and go.
 
-    `depth` and `children` bound how deep tasks may start further ones, and how many one may start.
+    `depth`, `children` and `descendants` bound how deep tasks may start further ones, how many one may start, and how
+    many a root with all beneath it.
     """
 
     def __init__(
@@ -42,11 +43,13 @@ class TaskQueue:
         *,
         depth: int = 8,
         children: int = 1000,
+        descendants: int = 10_000,
     ) -> None:
         self._storage = storage
         self._middleware = middleware
         self._depth = depth
         self._children = children
+        self._descendants = descendants
 
     async def submit(self, task: Task) -> TaskRecord:
         """Accept a task; it is durable when this returns.
@@ -59,7 +62,7 @@ class TaskQueue:
 
     async def _enqueue(self, task: Task) -> TaskRecord:
         failpoint("queue.submit")
-        change = Enqueue(task=checked(task), depth=self._depth, children=self._children)
+        change = Enqueue(task=checked(task), depth=self._depth, children=self._children, descendants=self._descendants)
         record: TaskRecord = (await self._storage.commit(change))[0]
         failpoint("queue.submitted")
         return record

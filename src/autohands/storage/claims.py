@@ -15,7 +15,19 @@ from autohands.protocols.events import TaskQueued
 from autohands.protocols.storage import Serve
 from autohands.protocols.task import TaskRecord
 from autohands.sdk.failpoint import failpoint
-from autohands.storage import deadlines, endings, events, executors, parking, queues, resting, signals, tasks, waits
+from autohands.storage import (
+    deadlines,
+    endings,
+    events,
+    executors,
+    ledger,
+    parking,
+    queues,
+    resting,
+    signals,
+    tasks,
+    waits,
+)
 from autohands.storage.executors import Identity
 from autohands.storage.parking import tasks_of
 from autohands.storage.transaction import TaskKey, Transaction
@@ -271,6 +283,7 @@ def _revive(tx: Transaction, task: TaskKey) -> None:
         " ended = NULL, updated = ? WHERE seq = ?",
         (tasks.place_in_line(tx, task.session), tx.now, task.seq),
     )
+    ledger.take_up(tx, task, tasks.get(tx.connection, task.id).task.budget_micro_usd)
     # It follows `run.finished`, and says to readers that more is to come.
     events.append(tx, task, TaskQueued(source="redo"))
 

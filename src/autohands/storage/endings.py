@@ -54,6 +54,7 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
         micro_usd=ledger.cost_of(tx.connection, task.seq),
     )
     events.append(tx, task, finished)
+    ledger.give_back(tx, task)
     _tell_parent(tx, change, task)
     schedules.ended(tx, change, task)
     outbox.reply(tx, change, task)

@@ -18,7 +18,7 @@ from autohands.protocols.events import TaskQueued
 from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, TaskState
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
-from autohands.storage import events, queues, sessions, waits
+from autohands.storage import events, ledger, queues, sessions, waits
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
 
@@ -46,6 +46,7 @@ class Placed(Struct, frozen=True):
     place: Place | None
     depth: int = 8
     children: int = 1000
+    descendants: int = 10_000
 
 
 class Branch(Struct, frozen=True):
@@ -152,7 +153,8 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
     """
     task, place = change.task, change.place if isinstance(change, Placed) else None
     # Who serves it, and what its parent may by now, is no part of the request.
-    body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
+    tools = task.tools if task.parent is None else None
+    body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask", tools=tools))).digest()
     if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
         return known
     queues.admit(tx, task.queue)
@@ -160,13 +162,22 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
     branch = _branch(tx, task, change) or Branch(task_id)
     needs = _unfinished(tx, task)
     session, workspace = sessions.enter(tx, task, place)
-    stored = replace(task, id=task_id, session=session, workspace=workspace or None)
+    purse = _purse(tx, task, task_id)
+    budget = task.budget_micro_usd if purse.micro_usd is None else purse.micro_usd
+    stored = replace(task, id=task_id, session=session, workspace=workspace or None, budget_micro_usd=budget)
     key = TaskKey(_insert(tx, stored, branch, body_hash, held=bool(needs)), task_id, session, branch.root)
+    tx.connection.execute("UPDATE task SET purse = ? WHERE seq = ?", (purse.purse, key.seq))
     tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(key.seq, each) for each in needs])
     failpoint("tasks.accepted")
     tx.ready = True
     events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
     return get(tx.connection, task_id)
+
+
+def _purse(tx: Transaction, task: Task, task_id: str) -> ledger.Share:
+    if task.parent is None:
+        return ledger.Share(f"root:{task_id}")
+    return ledger.share(tx, task.parent, task_id, task.budget_micro_usd)
 
 
 def _insert(tx: Transaction, task: Task, branch: Branch, body_hash: bytes, *, held: bool) -> int:
@@ -244,13 +255,14 @@ def _branch(tx: Transaction, task: Task, limits: Enqueue | Placed) -> Branch | N
     if task.parent is None:
         return None
     row = tx.connection.execute(
-        "SELECT root, depth + 1, (SELECT count(*) FROM (SELECT 1 FROM task WHERE parent = ?1 LIMIT ?2))"
-        " FROM task WHERE id = ?1 AND principal = ?3",
-        (task.parent, limits.children, task.principal),
+        "SELECT root, depth + 1, (SELECT count(*) FROM (SELECT 1 FROM task WHERE parent = ?1 LIMIT ?2)),"
+        " EXISTS(SELECT 1 FROM task t WHERE t.root = p.root AND t.parent IS NOT NULL LIMIT 1 OFFSET ?4 - 1)"
+        " FROM task p WHERE id = ?1 AND principal = ?3",
+        (task.parent, limits.children, task.principal, limits.descendants),
     ).fetchone()
     if row is None:
         raise missing(tx.connection, task.parent)
-    root, depth, children = row
+    root, depth, children, is_full = row
     if depth > limits.depth:
         raise BadRequest(
             f"task {task.parent} cannot start another: tasks may start tasks {limits.depth} deep, and it is the last",
@@ -260,6 +272,11 @@ def _branch(tx: Transaction, task: Task, limits: Enqueue | Placed) -> Branch | N
         raise BadRequest(
             f"task {task.parent} has started {children:,} tasks, as many as one may",
             hint="give the work to fewer tasks, or raise [limits] children",
+        )
+    if is_full:
+        raise BadRequest(
+            f"the work of {root} has started {limits.descendants:,} tasks in all, as many as it may",
+            hint="give the work to fewer tasks, or raise [limits] descendants",
         )
     return Branch(root, depth)
 
