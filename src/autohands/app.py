@@ -14,6 +14,7 @@ import msgspec
 from autohands import storage as storages
 from autohands.bridge import RunLoopBridge
 from autohands.config import Loaded, Paths, Secrets, home_directory, load, load_agents, prepare_home
+from autohands.config.schema import Config
 from autohands.core.discovery import Found, discover
 from autohands.core.host import Shared as HostShared
 from autohands.core.kernel import Kernel
@@ -95,14 +96,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
     secrets, registries = Secrets(os.environ), Registries()
-    rate, limits = source_rate(config, store), config.limits
-    queue = TaskQueue(
-        store,
-        lambda: [rate, *registries.middleware.values()],
-        depth=limits.depth,
-        children=limits.children,
-        descendants=limits.descendants,
-    )
+    queue = _queue(store, config, registries)
     shared = Shared(
         workspace_of=workspaces.get,
         spawn=spawner,
@@ -129,6 +123,18 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
             slots=config.limits.runs,
             modes=SHARED if place.queue == DEFAULT else {DEFAULT: (place.queue,)},
         ),
+    )
+
+
+def _queue(store: storages.Store, config: Config, registries: Registries) -> TaskQueue:
+    """The door to the tasks, with the middleware that is there and the limits of trees."""
+    rate, limits = source_rate(config, store), config.limits
+    return TaskQueue(
+        store,
+        lambda: [rate, *registries.middleware.values()],
+        depth=limits.depth,
+        children=limits.children,
+        descendants=limits.descendants,
     )
 
 

@@ -167,8 +167,8 @@ class AgentRuntime:
         used = await self._storage.used(lease.record.id) if lease.attempt > 1 else Used()
         purse = Purse(lease, self._caps(task), await self._spent(lease), used, self._settings.quotas)
         quota = Quota(self._settings.tool_calls, used.tool_calls)
-        tools = narrowed(dict(generation.tools.items()), task.tools)
-        toolbox = Toolbox(tools, agent.tools, (*self._all_guards(generation), quota))
+        toolbox = self._toolbox(task, agent, generation, quota)
+        parent = Parent(lease.record, session.record, agent, generation)
         workspace = self._shared.workspace_of(session.record.workspace)
         metered = Metered(provider, purse)
         system = session.record.system
@@ -187,9 +187,7 @@ class AgentRuntime:
             approvals=await self._approvals(lease),
             limits=self._limits(task, agent, used),
             quota=quota,
-            context=self._context(
-                lease, Parent(lease.record, session.record, agent, generation), session.data, workspace, purse
-            ),
+            context=self._context(lease, parent, session.data, workspace, purse),
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await self._recorded(task),
         )
@@ -197,6 +195,10 @@ class AgentRuntime:
         if parts.recorded is not None:
             parts.recorded.skip(turns)
         return Run(parts, turns)
+
+    def _toolbox(self, task: Task, agent: Agent, generation: Generation, quota: Quota) -> Toolbox:
+        tools = narrowed(dict(generation.tools.items()), task.tools)
+        return Toolbox(tools, agent.tools, (*self._all_guards(generation), quota))
 
     async def _recorded(self, task: Task) -> Recorded | None:
         """What the calls of the task returned that this one replays."""

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 import math
+from typing import Any
+
+from msgspec.structs import replace
 
 from autohands.extensions.tools_agent.described import MICRO, outcome_of, usd
 from autohands.sdk import Task, ToolContext, ToolError, ToolResult, tool
 
 
-async def _preview(
-    ctx: ToolContext,
-    task: str,
-    agent_id: str | None,
-    tools: list[str] | None,
-    model: str | None,
-    budget: float | None,
-    wait: bool,
-) -> str:
+async def _preview(ctx: ToolContext, **given: Any) -> str:
     """What a person is shown."""
-    share = "a part of what is left" if budget is None else f"{budget:g} USD"
+    tools, budget = given["tools"], given["budget"]
     rows = {
-        "agent": agent_id or ctx.scope.agent,
-        "model": model or "as this run",
+        "agent": given["agent_id"] or ctx.scope.agent,
+        "model": given["model"] or "the agent's own, or this run's",
         "tools": "all that this run has" if tools is None else ", ".join(tools),
-        "budget": share,
+        "budget": "a quarter of what is left" if budget is None else f"{budget:g} USD",
     }
-    return "\n".join([*(f"{name}: {value}" for name, value in rows.items()), "", task])
+    return "\n".join([*(f"{name}: {value}" for name, value in rows.items()), "", str(given["task"])])
 
 
 @tool(effect="idempotent", preview=_preview)
-async def agent_spawn(
+async def agent_spawn(  # noqa: PLR0913  the parameters that the model sees
     ctx: ToolContext,
     task: str,
+    *,
     agent_id: str | None = None,
     tools: list[str] | None = None,
     model: str | None = None,
@@ -52,24 +48,13 @@ async def agent_spawn(
             comes back. Without it a quarter of what you have left.
         wait: Whether to wait for its answer.
     """
-    child = await ctx.submit(
-        Task(
-            prompt=task,
-            agent=agent_id or "",
-            tools=None if tools is None else tuple(tools),
-            model=model,
-            budget_micro_usd=_micro_usd(budget),
-            source="agent",
-            consent="workspace",
-        )
-    )
+    given = Task(prompt=task, agent=agent_id or "", model=model, source="agent", consent="workspace")
+    allowed = None if tools is None else tuple(tools)
+    child = await ctx.submit(replace(given, tools=allowed, budget_micro_usd=_micro_usd(budget)))
     if wait:
         return outcome_of(child.id, await ctx.wait(f"child:{child.id}"))
-    share = child.task.budget_micro_usd
-    return ToolResult(
-        f"{child.id} has been started; agent_status has its answer when it has ended.",
-        {"child_id": child.id, "agent_id": child.task.agent, "budget_usd": usd(share), "tools": child.task.tools},
-    )
+    facts = {"child_id": child.id, "agent_id": child.task.agent, "budget_usd": usd(child.task.budget_micro_usd)}
+    return ToolResult(f"{child.id} has been started; agent_status has its answer when it has ended.", facts)
 
 
 def _micro_usd(budget: float | None) -> int | None:

@@ -7,7 +7,7 @@ from autohands.sdk import ToolContext, ToolResult, tool
 
 
 @tool(effect="read")
-async def agent_status(ctx: ToolContext, child_id: str, wait: bool = False) -> ToolResult:
+async def agent_status(ctx: ToolContext, child_id: str, *, wait: bool = False) -> ToolResult:
     """How far a sub-agent is; its answer, if it has ended.
 
     Args:
