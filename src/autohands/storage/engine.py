@@ -93,6 +93,8 @@ class Engine:
         for task in tx.spoken:
             if lease := self.lease(task):
                 lease.unread = True
+        if any(self.lease(task) is None for task in (*tx.cancelled, *tx.paused, *tx.spoken)):
+            self.changed()  # it may have been claimed just now, and is not known to run here yet
 
     def left(self) -> None:
         """A task has left its slot here: the limit of a queue may let another one start."""
