@@ -73,6 +73,7 @@ class Offspring:
             model=task.model or (None if agent.model else parent.model),
             workspace=task.workspace or self._parent.session.workspace,
             queue=parent.queue,
+            priority=task.priority or parent.priority,
             consent=min(task.consent, parent.consent, key=order.index),
             tools=self._tools(task.tools),
             deadline=_lesser(task.deadline, parent.deadline),

@@ -167,9 +167,7 @@ class Till:
     async def reserve(self, amount: int, worst: Usage, sent: int) -> str:
         """Put the worst case aside. Raises `ProviderError` where the day's or the month's cap forbids it."""
         key = new_id("call")
-        failpoint("till.reserving")
         (granted,) = await self._storage.commit(self._caps().reserve(key, amount, worst, sent))
-        failpoint("till.reserved")
         if not granted:
             raise refused(amount)
         return key

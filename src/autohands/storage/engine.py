@@ -82,6 +82,11 @@ class Engine:
 
     def committed(self, tx: Transaction) -> None:
         """Something was committed here."""
+        if not all(map(self.lease, (*tx.cancelled, *tx.paused, *tx.spoken))):
+            self.changed()  # it may have been claimed just now, and is not known to run here yet
+        self._pass_on(tx)
+
+    def _pass_on(self, tx: Transaction) -> None:
         for service in self._services:
             if tx.ready or (service.rooted and "ended" in tx.kinds):
                 service.wake()
@@ -93,8 +98,6 @@ class Engine:
         for task in tx.spoken:
             if lease := self.lease(task):
                 lease.unread = True
-        if any(self.lease(task) is None for task in (*tx.cancelled, *tx.paused, *tx.spoken)):
-            self.changed()  # it may have been claimed just now, and is not known to run here yet
 
     def left(self) -> None:
         """A task has left its slot here: the limit of a queue may let another one start."""
