@@ -19,9 +19,10 @@ from autohands.sdk.failpoint import failpoint
 from autohands.storage.transaction import TaskKey, Transaction
 
 _ADD: Final = (
-    "INSERT INTO purse(key, micro_usd) SELECT value, ?2 FROM json_each(?1) WHERE true"
+    "INSERT INTO purse(key, micro_usd) VALUES{}"
     " ON CONFLICT(key) DO UPDATE SET micro_usd = micro_usd + excluded.micro_usd RETURNING key, micro_usd, cap"
 )
+_ADDING: Final = tuple(_ADD.format(", ".join(f"(?{n + 2}, ?1)" for n in range(purses))) for purses in range(6))
 _PAYER: Final = (
     "SELECT coalesce(t.purse, 'root:' || t.root), r.session, t.agent, r.occurrence"
     " FROM task t LEFT JOIN task r ON r.id = t.root WHERE t.seq = ?"
@@ -136,7 +137,8 @@ def settle(tx: Transaction, change: Settle, task: TaskKey | None = None) -> int:
 
 def _add(tx: Transaction, payer: Payer, amount: int) -> dict[str, tuple[int, int | None]]:
     """Put an amount into all purses; what is in each then, and what it may hold."""
-    rows = tx.connection.execute(_ADD, (_encode(list(payer.purses.values())).decode(), amount)).fetchall()
+    purses = payer.purses.values()
+    rows = tx.connection.execute(_ADDING[len(purses)], (amount, *purses))
     return {key: (total, cap) for key, total, cap in rows}
 
 
