@@ -19,17 +19,21 @@ from autohands.core.discovery import Found, discover
 from autohands.core.host import Shared as HostShared
 from autohands.core.kernel import Kernel
 from autohands.core.registry import Registries
+from autohands.core.stopping import Switch
 from autohands.core.workspace import Workspaces
 from autohands.hands import Hands, Parts, Place, guards_of, settings_of, source_rate
 from autohands.protocols.context import Models
 from autohands.protocols.errors import BadRequest, ConfigError, Conflict
 from autohands.protocols.extension import Extension
 from autohands.protocols.loop import DEFAULT
+from autohands.protocols.storage import Storage
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.middleware import surrounded
 from autohands.runloop.modes import SHARED
 from autohands.runloop.queue import TaskQueue
 from autohands.runtime.runtime import AgentRuntime, Shared
+from autohands.runtime.stopping import Stopping
+from autohands.sandbox.environment import clean_environment
 from autohands.sandbox.jobs import JobTable
 from autohands.sandbox.profiles import confinement as confinement  # noqa: PLC0414  shown by `doctor`
 from autohands.sandbox.spawn import Spawner
@@ -74,6 +78,7 @@ async def open(
         hands = Hands(parts, found, read)
         if serve:
             hands.problems += await _start(parts, found)
+            parts.loop.add_service("kill switch", parts.stopping.watch)
             if shared:
                 _hear_extensions(parts)
             await stack.enter_async_context(_serving(parts.loop))
@@ -95,17 +100,12 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     spawner = await stack.enter_async_context(Spawner(paths.home))
     jobs = await stack.enter_async_context(JobTable(spawner, store))
     workspaces = stack.enter_context(Workspaces())
-    secrets, registries = Secrets(os.environ), Registries()
-    queue = _queue(store, config, registries)
-    shared = Shared(
-        workspace_of=workspaces.get,
-        spawn=spawner,
-        jobs_of=jobs.of,
-        blobs=store.blobs,
-        secrets=secrets,
-        submit=queue.submit,
-    )
-    runtime = AgentRuntime(store, registries.snapshot, guards_of(config), shared, settings_of(config))
+    registries = Registries()
+    queue = _queue(store, registries, place, config)
+    shared = _shared(store, spawner, jobs, workspaces, queue)
+    stopping = Stopping(Switch(paths.home).reason, store, jobs.end_all)
+    guards = guards_of(loaded, paths.home)
+    runtime = AgentRuntime(store, registries.snapshot, guards, shared, settings_of(config), stopping)
     return Parts(
         place=place,
         loaded=loaded,
@@ -115,6 +115,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
         kernel=await _kernel(stack, runtime.models(registries.providers), registries, shared, paths),
         bridge=RunLoopBridge(queue, store, store.journal),
         runtime=runtime,
+        stopping=stopping,
         tasks=queue,
         loop=RunLoop(
             store.engine,
@@ -126,8 +127,8 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
     )
 
 
-def _queue(store: storages.Store, config: Config, registries: Registries) -> TaskQueue:
-    """The door to the tasks, with the middleware that is there and the limits of trees."""
+def _queue(store: Storage, registries: Registries, place: Place, config: Config) -> TaskQueue:
+    """The queue, with what extensions and the configuration put around it, and the limits of trees."""
     rate, limits = source_rate(config, store), config.limits
     return TaskQueue(
         store,
@@ -135,6 +136,22 @@ def _queue(store: storages.Store, config: Config, registries: Registries) -> Tas
         depth=limits.depth,
         children=limits.children,
         descendants=limits.descendants,
+        workspace=str(place.workspace),
+    )
+
+
+def _shared(
+    store: storages.Store, spawner: Spawner, jobs: JobTable, workspaces: Workspaces, queue: TaskQueue
+) -> Shared:
+    """What all runs share."""
+    return Shared(
+        workspace_of=workspaces.get,
+        spawn=spawner,
+        jobs_of=jobs.of,
+        blobs=store.blobs,
+        secrets=Secrets(os.environ),
+        submit=queue.submit,
+        environment=lambda: clean_environment(os.environ),
     )
 
 

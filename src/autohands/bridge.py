@@ -38,9 +38,11 @@ class RunLoopBridge:
         record: TaskRecord = (await self._storage.commit(Cancel(task=task, by=by)))[0]
         return record
 
-    async def decide(self, approval: str, *, allow: bool, by: str = "owner") -> ApprovalRecord:
-        """Answer an approval. Raises `NotFound`, `Conflict`."""
-        decision = Decide(approval=approval, decision="allow" if allow else "deny", by=by)
+    async def decide(
+        self, approval: str, *, allow: bool, for_session: bool = False, by: str = "owner"
+    ) -> ApprovalRecord:
+        """Answer an approval, with `for_session` for such calls in its session. Raises `NotFound`, `Conflict`."""
+        decision = Decide(approval=approval, decision="allow" if allow else "deny", by=by, for_session=for_session)
         record: ApprovalRecord = (await self._storage.commit(decision))[0]
         return record
 

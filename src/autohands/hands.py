@@ -15,25 +15,32 @@ from autohands.config.schema import Config
 from autohands.core.discovery import Found
 from autohands.core.kernel import Kernel
 from autohands.core.registry import Registry
+from autohands.core.stopping import Switch
 from autohands.protocols.agent import Agent
 from autohands.protocols.channel import Channel
 from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict, NotFound
 from autohands.protocols.events import Event, RunFinished, Unknown
 from autohands.protocols.guard import Guard
-from autohands.protocols.loop import Middleware
+from autohands.protocols.loop import DEFAULT, Middleware
 from autohands.protocols.provider import LLMProvider
 from autohands.protocols.storage import Journal, Storage
-from autohands.protocols.task import END_STATES, Consent, Task, TaskRecord
+from autohands.protocols.task import Consent, Task, TaskRecord, TaskState
 from autohands.protocols.tool import Tool, ToolResult
 from autohands.protocols.watch import Inspector
 from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delivery
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
+from autohands.runtime.approvals import Asking
 from autohands.runtime.governor import Caps, Quotas
+from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
+from autohands.runtime.stopping import Stopping
+from autohands.runtime.window import Compacting
 
 MICRO = 1_000_000
+MOST_IN_LINE = 100_000
+IN_LINE: tuple[TaskState, ...] = ("blocked", "ready", "running", "waiting", "paused")
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
 LIMITS_AT_START = ("runs", "depth", "children", "descendants")
 
@@ -72,7 +79,7 @@ class Hands:
         self.tasks = parts.tasks
         self.loop = parts.loop
         self.found = found
-        self.problems = ignored_in(self.workspace, self.home)
+        self.problems = [*ignored_in(self.workspace, self.home), *filter(None, [self.stopped])]
 
     @property
     def config(self) -> Config:
@@ -93,11 +100,16 @@ class Hands:
     def obey(self, loaded: Loaded) -> list[str]:
         """Have what begins from now on follow a configuration. Returns a line on what only a restart takes in."""
         new, old = loaded.config, self.config
-        self._parts.runtime.configure(settings_of(new), guards_of(new))
+        self._parts.runtime.configure(settings_of(new), guards_of(loaded, self.home))
         self.loaded = loaded
         changed = [f"[{name}]" for name in AT_START if getattr(new, name) != getattr(old, name)]
         changed += [f"limits.{key}" for key in LIMITS_AT_START if getattr(new.limits, key) != getattr(old.limits, key)]
         return [f"{each} has changed: it is taken in when the program starts again" for each in changed]
+
+    @property
+    def policy(self) -> Policy:
+        """The policy in force."""
+        return policy_of(self.loaded, self.home)
 
     @property
     def tools(self) -> Registry[Tool]:
@@ -146,10 +158,12 @@ class Hands:
         Raises:
             BadRequest: It does not make sense. Conflict: Its idempotency key or its session stands against it.
         """
+        if stopped := self.stopped:
+            raise Conflict(stopped)
         if task.session is not None:
             await self._take_over(task.session)
-        workspace = task.workspace or await self._workspace_of(task.session)
-        queue = self._parts.place.queue if task.queue == "default" else task.queue
+        workspace = task.workspace or (str(self.workspace) if self._parts.place.workspace_given else None)
+        queue = self._parts.place.queue if task.queue == DEFAULT else task.queue
         agent = task.agent or self.config.agent
         filled = msgspec.structs.replace(task, agent=agent, workspace=workspace, queue=queue)
         return await self._parts.bridge.submit(filled)
@@ -168,26 +182,19 @@ class Hands:
                 f"there is no webhook {webhook!r}", hint=f"[webhooks.NAME] in config.toml; there are: {known}"
             )
         task = task_of_delivery(webhook, delivery, payload, entry.prompt)
-        agent, workspace = entry.agent or self.config.agent, str(self.workspace)
-        return await self.tasks.submit(
-            msgspec.structs.replace(task, agent=agent, session=entry.session, workspace=workspace)
-        )
+        agent = entry.agent or self.config.agent
+        return await self.tasks.submit(msgspec.structs.replace(task, agent=agent, session=entry.session))
 
     async def _take_over(self, session: str) -> None:
         """Run here what a program that is gone left unfinished: the next task of the session waits for it."""
+        if self._parts.place.queue == DEFAULT:  # it is taken up by itself, and what is here stays in its queue
+            return
         for record in await self.unfinished(session):
             if record.task.queue != self._parts.place.queue:
                 try:
                     await self.resume(record.id)
                 except Conflict:  # a living program has it, and what comes behind it
                     return
-
-    async def _workspace_of(self, session: str | None) -> str | None:
-        """The workspace of a new session; an old one keeps its own, unless another was asked for by name."""
-        if session is not None and not self._parts.place.workspace_given:
-            with contextlib.suppress(NotFound):
-                return (await self.storage.session(session)).workspace or str(self.workspace)
-        return str(self.workspace)
 
     def follow(self, task: str, after: int = 0) -> AsyncIterator[bytes]:
         """A task's events as JSON, from its beginning or from the one after `after`."""
@@ -197,22 +204,53 @@ class Hands:
         """Cancel a task, wherever it runs. Raises `NotFound`."""
         return await self._parts.bridge.cancel(task)
 
-    async def decide(self, approval: str, *, allow: bool) -> None:
-        """Answer an approval. Raises `NotFound`, `Conflict`."""
-        await self._parts.bridge.decide(approval, allow=allow)
+    async def decide(self, approval: str, *, allow: bool, for_session: bool = False) -> None:
+        """Answer an approval; with `for_session` such calls are allowed for the rest of the session.
+
+        Raises:
+            NotFound: No such approval. Conflict: It was answered otherwise, or has expired.
+            BadRequest: No rule is offered for it.
+        """
+        await self._parts.bridge.decide(approval, allow=allow, for_session=for_session)
+
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing may happen, None where it may."""
+        return self._parts.stopping.reason()
+
+    async def stop_all(self, by: str = "owner") -> None:
+        """End everything that runs, and let nothing begin, in any program and after any restart, until `clear_stop`."""
+        Switch(self.home).throw(by)
+        for task in await self.storage.tasks(states=["running"], limit=10_000):
+            with contextlib.suppress(NotFound):
+                await self.cancel(task.id)
+
+    def clear_stop(self) -> bool:
+        """Let things happen again; whether they were stopped."""
+        return Switch(self.home).clear()
 
     async def speak(self, session: str, text: str) -> str | None:
         """Say words to a session whose run is under way. The task that will read them, None if there is none."""
         return await self._parts.bridge.speak(session, text)
 
     async def unfinished(self, session: str) -> list[TaskRecord]:
-        """The tasks of a session (name or id) that have not ended, oldest first; none if there is no such session."""
+        """The tasks of a session (name or id) that were begun or whose turn it is, and have not ended, oldest first;
+        none if there is no such session. What is to begin at a later time stands in nobody's way.
+
+        Raises:
+            Conflict: Somebody has asked one of them to rest, and what comes behind it waits.
+        """
         try:
             record = await self.storage.session(session)
         except NotFound:
             return []
-        tasks = await self.storage.tasks(session=record.id)
-        return [task for task in reversed(tasks) if task.state not in END_STATES]
+        tasks = await self.storage.tasks(session=record.id, states=IN_LINE, limit=MOST_IN_LINE)
+        for resting in (task for task in tasks if task.state == "paused"):
+            raise Conflict(
+                f"task {resting.id} of this session is paused, and what comes behind it waits",
+                hint=f"autohands task resume {resting.id}",
+            )
+        return tasks[::-1]
 
     async def resume(self, task: str, *, consent: Consent | None = None) -> TaskRecord:
         """Take over a task that was interrupted, waits, failed or is dead, and run it here from its recorded steps.
@@ -254,6 +292,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     kernel: Kernel
     bridge: RunLoopBridge
     runtime: AgentRuntime
+    stopping: Stopping
     tasks: TaskQueue
     loop: RunLoop
 
@@ -279,8 +318,9 @@ def settings_of(config: Config) -> Settings:
         ),
         quotas=Quotas(model_calls=limits.model_calls, tokens=limits.tokens, sent_bytes=limits.sent_bytes),
         tool_calls=limits.tool_calls,
-        approval_seconds=config.policy.approval_seconds,
+        asking=Asking(config.policy.approval_seconds, config.policy.approvals_per_hour),
         on_unknown=config.policy.on_unknown,
+        compacting=Compacting(**msgspec.structs.asdict(config.compaction)),
     )
 
 
@@ -290,9 +330,14 @@ def source_rate(config: Config, storage: Storage) -> Middleware:
     return SourceRate(storage, limits).middleware()
 
 
-def guards_of(config: Config) -> tuple[Guard, ...]:
-    """The guards that the configuration sets up."""
-    return (Policy(config.policy.rule),)
+def guards_of(loaded: Loaded, home: Path) -> tuple[Guard, ...]:
+    """The guards that the configuration sets up: its policy, above the floor that nothing lifts."""
+    return (policy_of(loaded, home),)
+
+
+def policy_of(loaded: Loaded, home: Path) -> Policy:
+    """The policy that a configuration sets up."""
+    return Policy(loaded.config.policy.rule, Floor(str(home), (str(loaded.file.path),)))
 
 
 def task_from(prompt: str, **options: Unpack[RunOptions]) -> Task:

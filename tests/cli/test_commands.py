@@ -53,6 +53,18 @@ async def test_cancelling_what_has_ended_says_how_it_ended(home: Path, workspace
     assert (await run("task", "show", task, "--json")).json["state"] == "done"
 
 
+async def test_a_session_explains_why_its_cache_was_missed(home: Path, workspace: Path) -> None:
+    await story(workspace, "--session", "work")
+    assert (await run("session", "show", "work", "--json")).json["context"] == []
+    async with FakeVendors([say("Again.")]) as fake:
+        more = ("--yes", "--json", "--session", "work", "--model", "openai/gpt-4o-mini")
+        await run("run", "and again", *more, fake=fake, directory=workspace)
+    (missed,) = (await run("session", "show", "work", "--json")).json["context"]
+    assert (missed["type"], missed["segment"]) == ("cache.missed", "model")
+    text = (await run("session", "show", "work")).out
+    assert "turn 1: cache missed at model (another model is asked)" in " ".join(text.split())
+
+
 async def test_sessions_are_found_renamed_and_deleted(home: Path, workspace: Path) -> None:
     await story(workspace, "--session", "work")
     listed = (await run("session", "list", "--json")).json["items"]
@@ -62,6 +74,10 @@ async def test_sessions_are_found_renamed_and_deleted(home: Path, workspace: Pat
     assert (await run("session", "search", "a.txt", "--json")).json["items"][0]["name"] == "work"
     assert (await run("session", "search", "elephant", "--json")).json["items"] == []
     assert "make a.txt" in (await run("session", "show", "work")).out
+    assert "**You:** make a.txt" in (await run("session", "export", "work")).out
+    exported = [json.loads(line) for line in (await run("session", "export", "work", "--json")).out.splitlines()]
+    assert [line["type"] for line in exported][:3] == ["session", "task", "step"]
+    assert exported[2]["output"][0]["parts"][0]["text"] == "make a.txt"
     assert (await run("session", "delete", "--older-than", "1d", "--json")).json["items"] == []
     assert (await run("session", "delete", "work")).status == 0
     assert (await run("session", "show", "work")).status == 2

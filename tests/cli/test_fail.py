@@ -43,6 +43,7 @@ def test_every_reason_has_a_status() -> None:
         "token_limit": 3,
         "byte_limit": 3,
         "budget": 3,
+        "loop": 3,
         "denied": 4,
         "failed": 1,
         "attempts": 1,

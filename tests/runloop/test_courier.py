@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from autohands import storage
 from autohands.protocols.channel import Channel, Outgoing
 from autohands.protocols.errors import StorageUnavailable
-from autohands.protocols.outbox import MessageRecord, MessageState, Send
+from autohands.protocols.outbox import MessageRecord, MessageState, Send, TakeMessages
+from autohands.protocols.storage import Storage
 from autohands.runloop.courier import LABEL, MOST_SECONDS, SLOTS, Courier, Pace
 from autohands.storage import Store
 from autohands.testing.channel import MemoryChannel
@@ -391,3 +392,46 @@ class Full:
             self.refused.set()
             raise StorageUnavailable("the disk is full")
         return await self._store.commit(*changes)
+
+
+class Breaking:
+    """A storage after whose first taking up something breaks."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.broken = False
+        self.outbox, self.listen = store.outbox, store.listen
+
+    async def commit(self, *changes: Any) -> list[Any]:
+        results = await self._store.commit(*changes)
+        if not self.broken and any(isinstance(change, TakeMessages) for change in changes):
+            self.broken = True
+            raise RuntimeError("out of order")
+        return results
+
+
+async def test_cr03_what_was_taken_up_and_is_sent_by_nobody_comes_back_at_once(store: Store) -> None:
+    channel, breaking = MemoryChannel(), Breaking(store)
+    message = await line_up(store)
+    sender = Courier(cast("Storage", breaking), lambda: {"c": channel}, pace=QUICK)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        with pytest.raises(ExceptionGroup):
+            await sender.run()
+        assert (await store.outbox.get(message.id)).state == "sending"
+        again = asyncio.create_task(sender.run())
+        sent = await until(store, message, "sent")
+        again.cancel()
+        await asyncio.gather(again, return_exceptions=True)
+    assert (sent.attempt, len(channel.sent)) == (2, 1)
+
+
+async def test_cr03_what_another_courier_of_this_program_sends_is_left_to_it(store: Store) -> None:
+    channel, other = MemoryChannel(), MemoryChannel()
+    channel.misbehave("hangs")
+    message = await line_up(store)
+    async with courier(store, {"c": channel}):
+        await channel.hanging.wait()
+        async with courier(store, {"c": other}):
+            await until(store, await line_up(store, "next", "c:other"), "sent")
+        assert (await store.outbox.get(message.id)).attempt == 1
+    assert message.key not in [each.key for each in other.sent]

@@ -209,3 +209,19 @@ async def test_lo07_a_reader_that_does_not_read_slows_its_publisher(store: Store
         await anext(publications)
         await anext(publications)
         await queue.publish("a", {})
+
+
+async def test_a_task_works_in_its_sessions_workspace_or_else_where_the_program_does(
+    store: Store, tmp_path: Path
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    queue = TaskQueue(store, workspace=str(here))
+    assert (await queue.submit(Task(prompt="x"))).task.workspace == str(here)
+    assert (await queue.submit(Task(prompt="x", workspace=str(there)))).task.workspace == str(there)
+    first = await queue.submit(Task(prompt="x", session="s", workspace=str(there), idempotency_key="1"))
+    assert (await queue.submit(Task(prompt="x", session="s"))).task.workspace == str(there)
+    assert (await queue.submit(Task(prompt="x", session="s", idempotency_key="1"))).id == first.id
+    fresh = Task(prompt="x", session="fresh", idempotency_key="2", principal="channel:mail:me")
+    assert (await queue.submit(fresh)).id == (await queue.submit(fresh)).id

@@ -381,3 +381,27 @@ async def test_one_that_ignores_that_it_is_cancelled_is_left_behind(caplog: pyte
     assert "stubborn does not end" in caplog.text
     go_on.set()
     await asyncio.sleep(0)
+
+
+async def test_one_that_comes_while_the_loop_drains_is_not_heard() -> None:
+    begun: list[str] = []
+
+    def telling(name: str) -> Told:
+        async def tell() -> AsyncIterator[Task]:
+            begun.append(name)
+            await asyncio.Event().wait()
+            yield Task(prompt="never")
+
+        return Told(tell)
+
+    loop = a_loop()
+    async with running(loop) as serving:
+        loop.add_source("before", telling("before"))
+        while not begun:
+            await asyncio.sleep(0)
+        draining = asyncio.create_task(loop.drain(3600))
+        await asyncio.sleep(0)
+        loop.add_source("after", telling("after"))
+        assert await draining
+        await serving
+    assert begun == ["before"]

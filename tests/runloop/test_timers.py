@@ -194,3 +194,23 @@ async def test_a_timer_that_is_removed_does_not_fire() -> None:
         await seen.until("fired")
         await seen.asleep()
     assert seen.noted.count("fired") == 1
+
+
+async def test_one_that_fires_once_waits_for_its_namesake_to_end() -> None:
+    go_on, fired = asyncio.Event(), asyncio.Event()
+    loop = a_loop()
+
+    async def first() -> None:
+        loop.add_timer(Timer(name="t", fire=second, after_seconds=0))
+        await go_on.wait()
+
+    async def second() -> None:
+        fired.set()
+
+    loop.add_timer(Timer(name="t", fire=first, after_seconds=0))
+    async with running(loop):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not fired.is_set()
+        go_on.set()
+        await fired.wait()

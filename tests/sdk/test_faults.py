@@ -182,3 +182,35 @@ def test_pr13_final_faults_of_the_network_name_the_remedy(raised: Exception, tex
     assert isinstance(error, ProviderError)
     assert text in error.text
     assert hint in (error.hint or "")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "prompt is too long: 210000 tokens > 200000 maximum",
+        "input length and `max_tokens` exceed context limit: 190000 + 20000 > 200000",
+        "Your input exceeds the context window of this model. Please adjust your input and try again.",
+        "This model's maximum context length is 65536 tokens. However, you requested 70000 tokens",
+        "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "Total tokens of image and text exceed max message tokens",
+        "Prompt contains 33000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+        "the request exceeds the available context size, try increasing it",
+        "the input length exceeds the context length",
+        "Trying to keep the first 5000 tokens when context overflows. However, the model is loaded with 4096 tokens",
+        "Please reduce the length of the messages or completion.",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000",
+        "Input is too long for requested model.",
+    ],
+)
+def test_pr10_a_prompt_that_is_too_long_is_known_in_each_vendors_wording(said: str) -> None:
+    error = from_status(SERVICE, 400, {}, body(said))
+    assert isinstance(error, ProviderError)
+    assert error.kind == "overflow"
+
+
+@pytest.mark.parametrize("said", ["max_tokens must be at least 1", "messages: at least one message is required"])
+def test_pr10_other_refusals_are_no_overflow(said: str) -> None:
+    error = from_status(SERVICE, 400, {}, body(said))
+    assert isinstance(error, ProviderError)
+    assert error.kind == "invalid"

@@ -260,3 +260,26 @@ async def test_other_processes_are_noticed_only_while_somebody_watches(path: Pat
         assert not noticed.is_set()
     finally:
         await database.close()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_where_the_writer_ends_against_all_expectations_nobody_waits_for_it(path: Path) -> None:
+    gate = threading.Event()
+
+    def fatal(tx: Transaction) -> None:
+        raise SystemExit
+
+    async with storage.open(path) as store:
+        write = store._database.write
+        waiting = [asyncio.ensure_future(write(unit)) for unit in (lambda tx: gate.wait(20), fatal, number_of_tasks)]
+        await asyncio.sleep(0)
+        gate.set()
+        async with asyncio.timeout(20):
+            outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [type(each) for each in outcomes[1:]] == [StorageUnavailable] * 2
+        with pytest.raises(StorageUnavailable):
+            await write(number_of_tasks)
+
+
+def number_of_tasks(tx: Transaction) -> int:
+    return int(tx.connection.execute("SELECT count(*) FROM task").fetchone()[0])

@@ -86,6 +86,26 @@ async def test_cr12_a_disk_that_turns_read_only_or_full_refuses_and_is_taken_up_
         assert (store.loss, {record.id for record in await store.tasks()}) == (None, good)
 
 
+async def test_cr10_where_files_cannot_grow_each_way_to_write_is_refused_and_recovers(path: Path) -> None:
+    """Needs no right to mount a small disk, and no tracing."""
+    with working(path) as ask:
+        good = [await ask("put")]
+        assert await ask("size 100000") == "set"
+        answers = [await ask("put") for _ in range(30)]
+        good += [answer for answer in answers if answer.startswith("task_")]
+        assert len(good) < 30
+        refused = answers[-1], await ask("blob"), await ask("backup")
+        assert [each.partition(":")[0] for each in refused] == ["StorageUnavailable"] * 3
+        assert int(await ask("read")) == len(good)
+        assert await ask("size -1") == "set"
+        good.append(await ask("put"))
+        assert len(await ask("blob")) == 64
+        assert await ask("backup") == f"{len(good)} tasks"
+    async with storage.open(path) as store:
+        assert (store.loss, {record.id for record in await store.tasks(limit=1000)}) == (None, set(good))
+    assert not list((path.parent / "backups").glob(".*"))
+
+
 async def test_cr12_without_free_descriptors_what_is_open_goes_on_and_the_rest_recovers(path: Path) -> None:
     with working(path) as ask:
         assert (await ask("put")).startswith("task_")

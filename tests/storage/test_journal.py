@@ -168,6 +168,26 @@ async def test_an_event_that_another_program_wrote_into_a_run_is_not_missed(stor
         assert [line.get("seq") for line in lines] == [None, 3, 4]
 
 
+async def test_who_follows_a_task_whose_lease_was_lost_hears_what_the_other_program_did(path: Path) -> None:
+    async def stand(lease: Lease) -> None:
+        claimed.set_result(None)
+        await asyncio.Event().wait()
+
+    async def finish(lease: Lease) -> None:
+        await lease.commit(Finish(state="done", reason="done"))
+
+    claimed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async with storage.open(path) as here, storage.open(path) as there:
+        task = (await submit(here)).id
+        following = asyncio.create_task(Following(here, task).rest())
+        async with serving(here, stand):
+            await claimed
+            with tables(path) as connection:
+                connection.execute("UPDATE executor SET lease_until = 0")
+            async with serving(there, finish), asyncio.timeout(PATIENCE_SECONDS):
+                assert (await following)[-1]["type"] == "run.finished"
+
+
 async def test_streams_are_forgotten(store: Store) -> None:
     record = await submit(store)
     async with leased(store, record.id) as lease:
@@ -196,3 +216,35 @@ async def test_a_ring_keeps_only_what_somebody_may_still_want(store: Store, read
         lease.emit(TextDelta(text="kept", turn=20))
         late = Following(store, record.id, after=20)
         assert told([await late.next() for _ in range(2)]) == ["turn.started", "kept"]
+
+
+async def test_deltas_that_come_fast_are_all_told_in_order(store: Store) -> None:
+    record, texts = await submit(store), [str(number) for number in range(200)]
+
+    async def listen() -> list[dict[str, Any]]:
+        return await Following(store, record.id).rest()
+
+    async with leased(store, record.id) as lease, asyncio.timeout(PATIENCE_SECONDS):
+        listener = asyncio.create_task(listen())
+        await lease.commit(event=TurnStarted(turn=1))
+        for text in texts:
+            lease.emit(TextDelta(text=text, turn=1))
+            await asyncio.sleep(0)
+        await lease.commit(DONE)
+        told = await listener
+    assert [each["text"] for each in told if each["type"] == "text.delta"] == texts
+
+
+async def test_a_delta_is_told_though_nothing_comes_after_it(store: Store) -> None:
+    record = await submit(store)
+    following = Following(store, record.id)
+    async with leased(store, record.id) as lease:
+        await lease.commit(event=TurnStarted(turn=1))
+        while (await following.next())["type"] != "turn.started":
+            pass
+        for text in "abc":  # the first wakes the reader, the others come while it is left in peace
+            waiting = asyncio.create_task(following.next())
+            await asyncio.sleep(0)
+            lease.emit(TextDelta(text=text, turn=1))
+            assert (await waiting)["text"] == text
+        await lease.commit(DONE)

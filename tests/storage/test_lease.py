@@ -23,9 +23,9 @@ from autohands.protocols.records import Step
 from autohands.protocols.storage import Lease
 from autohands.storage import Store
 from autohands.storage.batch import Batch
-from autohands.storage.database import Work
 from autohands.storage.lease import MOST_PENDING_BYTES
 from autohands.storage.transaction import Transaction
+from autohands.storage.work import Work
 from storage.stores import leased, soon, submit, tables
 
 DONE = Finish(state="done", reason="done")

@@ -166,6 +166,19 @@ async def test_cr13_the_first_releases_file_is_brought_up_with_its_data(path: Pa
     assert version(backup) == 1
 
 
+async def test_steps_outlive_the_change_of_their_table(path: Path) -> None:
+    first_version(path)
+    with closing(connect(path)) as connection:
+        connection.execute(
+            "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, output, attempt, started)"
+            " VALUES(1, 1, 1, 'tool', 'exec', 'unknown', 0, x'7b7d', 2, 5)"
+        )
+    async with storage.open(path) as store:
+        (step,) = await store.steps("task_1")
+    assert (step.turn, step.index, step.name, step.status, step.output) == (1, 1, "exec", "unknown", b"{}")
+    assert (step.attempt, step.retries, step.started) == (2, 0, 5)
+
+
 @pytest.mark.slow
 async def test_cr13_killed_in_any_statement_of_a_migration_the_next_start_completes_it(
     path: Path, tmp_path: Path

@@ -5,10 +5,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from autohands import storage
-from autohands.protocols.changes import Cancel, Finish, ForgetSession, Park, Pause, Redo
+from autohands.protocols.changes import Cancel, Finish, ForgetSession, Park, Pause, RecordStep, Redo
+from autohands.protocols.events import TurnStarted
 from autohands.protocols.queues import LimitQueues, QueueLimits
+from autohands.protocols.records import Step
 from autohands.protocols.storage import Lease
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store
@@ -170,3 +173,47 @@ async def test_ti04_starts_counted_before_the_clock_was_set_hold_nothing_back(st
 
 async def ended(lease: Lease) -> None:
     await lease.commit(DONE)
+
+
+async def test_a_turn_costs_the_tally_nothing(store: Store) -> None:
+    """Only a task that goes from one state to another is counted anew."""
+
+    async def changes() -> int:
+        number: int = await store._database.write(lambda tx: tx.connection.total_changes)
+        return number
+
+    record = await submit(store)
+    async with leased(store, record.id) as lease:
+        before = await changes()
+        step = Step(turn=1, index=0, kind="model", name="m", status="done", output=b"{}")
+        await lease.commit(RecordStep(step=step), event=TurnStarted(turn=1))
+        after = await changes()
+        assert after - before == 3  # the step, the event, the number of commits
+        await lease.commit(Park(reason="signal", waits=("signal:go",)))
+        assert await changes() - after == 4  # the task, the number of commits, two counts
+
+
+async def test_a_limit_that_is_raised_lets_those_it_held_back_start_at_once(store: Store) -> None:
+    one = QueueLimits(name="default", concurrency=1)
+    await store.commit(LimitQueues(limits=(one,)))
+    records = [await submit(store), await submit(store)]
+    both = asyncio.Event()
+    running: set[str] = set()
+
+    async def handler(lease: Lease) -> None:
+        running.add(lease.record.id)
+        if len(running) == 2:
+            both.set()
+        await both.wait()
+        await lease.commit(DONE)
+
+    async with serving(store, handler):
+
+        async def one_runs() -> bool:
+            return len(running) == 1
+
+        await soon(one_runs)
+        await store.commit(LimitQueues(limits=(replace(one, concurrency=2),)))
+        async with asyncio.timeout(5):  # half of what it would take without being told
+            await both.wait()
+    assert running == {record.id for record in records}

@@ -10,15 +10,26 @@ from typing import Any
 import pytest
 
 from autohands import storage
-from autohands.protocols.changes import AskApproval, Cancel, Decide, Finish, ForgetSession, Reserve, Settle, Signal
+from autohands.protocols.changes import (
+    AskApproval,
+    Cancel,
+    Decide,
+    Finish,
+    ForgetSession,
+    Redo,
+    Reserve,
+    Settle,
+    Signal,
+)
 from autohands.protocols.errors import BadRequest, Conflict, NotFound, StorageUnavailable
 from autohands.protocols.messages import BlobRef, Usage
 from autohands.protocols.process import JobRow
+from autohands.protocols.storage import Lease
 from autohands.sdk.identity import now_ms
 from autohands.storage import Store, executors
 from autohands.storage.ledger import day_of
 from autohands.testing.contracts.durable import question
-from storage.stores import leased, submit, tables
+from storage.stores import leased, serving, soon, submit, tables
 
 DONE = Finish(state="done", reason="done")
 
@@ -273,3 +284,28 @@ async def test_cancelling_a_family_reaches_its_last_child(store: Store) -> None:
         tasks.append(await submit(store, parent=tasks[-1].id))
     await store.commit(Cancel(task=tasks[1].id))
     assert [(await store.task(task.id)).state for task in tasks] == ["ready", "cancelled", "cancelled", "cancelled"]
+
+
+async def test_cr17_a_damaged_request_ends_its_own_task_and_no_other(store: Store, path: Path) -> None:
+    damaged, sound = await submit(store, "one"), await submit(store, "two")
+    with tables(path) as connection:
+        connection.execute("UPDATE task SET request = x'7b22' WHERE id = ?", (damaged.id,))
+    assert [record.task.kind for record in await store.tasks()] == ["agent", "damaged"]
+    handled = list[str]()
+
+    async def handler(lease: Lease) -> None:
+        handled.append(lease.record.id)
+        await lease.commit(Finish(state="done", reason="done"))
+
+    async with serving(store, handler):
+        await soon(lambda: has_ended(store, damaged.id, sound.id))
+    assert handled == [sound.id]
+    record = await store.task(damaged.id)
+    assert record.state == "dead"
+    assert "cannot be read" in (record.error or "")
+    with pytest.raises(Conflict, match="cannot be read"):
+        await store.commit(Redo(task=damaged.id))
+
+
+async def has_ended(store: Store, *ids: str) -> bool:
+    return all([(await store.task(task)).finished for task in ids])

@@ -121,6 +121,15 @@ async def test_bu08_an_alert_of_a_unit_that_was_refused_is_not_logged(
     assert "is paused" not in caplog.text
 
 
+async def test_bu08_many_failures_side_by_side_give_one_alert(store: Store, durable: Durable) -> None:
+    await save(durable, minutely(max_failures=1, overlap="allow", task=Task(prompt="x", reply_address="c:t")))
+    made = [(await fire(durable, T0 + number * MINUTE))[0].task for number in range(3)]
+    for task in made:
+        await finish(durable, task, FAILED)
+    assert sum("is paused" in message.text for message in await store.outbox.all()) == 1
+    assert (await store.schedules.get("tick")).failures == 3
+
+
 async def test_ti04_a_time_whose_row_was_too_old_to_be_kept_is_not_fired_again(store: Store, durable: Durable) -> None:
     await save(durable, minutely(overlap="allow"))
     for number in range(5):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 import autohands
 from autohands.protocols.context import Labels
@@ -26,7 +28,7 @@ from cli.command import run, start
 from .conftest import Open
 
 RULES = {"policy": {"rule": [{"tool": "agent_*", "then": "allow"}]}}
-DEAR = ModelInfo(name="x", context_tokens=10_000, output_tokens=10_000, input_price=0, output_price=1_000_000)
+DEAR = ModelInfo(name="x", context_tokens=100_000, output_tokens=10_000, input_price=0, output_price=1_000_000)
 
 
 def prompt_of(request: Request) -> str:
@@ -152,13 +154,27 @@ async def test_bu07_a_thousand_requests_start_as_many_as_are_allowed(opened: Ope
     def answer(request: Request) -> Turn:
         if prompt_of(request) != "top":
             return say("ok")
-        return say("end") if len(request.messages) > 1 else calls(*(spawn("go") for _ in range(1000)))
+        return say("end") if len(request.messages) > 1 else calls(*(spawn(f"go {n}") for n in range(1000)))
 
     async with opened(*(answer,) * 30, config=RULES | {"limits": {"children": 20}}) as (hands, model):
         assert (await end_of(hands)).reason == "done"
         assert len(await children(hands)) == 20
         last = next(request for request in reversed(model.requests) if prompt_of(request) == "top")
         assert [returned(last).count("ok"), len(returned(last))] == [20, 1000]
+
+
+async def test_the_same_work_given_to_several_is_no_loop_whoever_is_done_first(opened: Open) -> None:
+    pauses = itertools.count()
+
+    def answer(request: Request) -> Turn:
+        if prompt_of(request) != "top":
+            return replace(say("ok"), pause_seconds=0.1 * next(pauses))
+        return say("end") if len(request.messages) > 1 else calls(*(spawn("go") for _ in range(6)))
+
+    async with opened(*(answer,) * 30, config=RULES) as (hands, model):
+        assert (await end_of(hands)).reason == "done"
+        last = next(request for request in reversed(model.requests) if prompt_of(request) == "top")
+        assert [text[:2] for text in returned(last)] == ["ok"] * 6
 
 
 async def test_bu07_a_childs_overspend_stops_at_its_share_and_the_rest_comes_back(opened: Open) -> None:
@@ -207,7 +223,7 @@ async def test_bu07_a_child_may_use_no_tool_that_its_parent_may_not(opened: Open
             assert "read me" in (record.text or "")
     assert not (workspace / "b").exists()
     offered = {schema.name for request in model.requests for schema in request.tools}
-    assert offered == {"agent_spawn", "glob", "read_file"}
+    assert offered == {"agent_spawn", "glob", "read_file", "read_result"}
 
 
 async def test_ta03_labels_and_consent_are_passed_on(opened: Open) -> None:

@@ -28,7 +28,7 @@ from .processes import environment, lines, serving
 
 CENT = 10_000
 # A call costs a cent at the most: 10,000 tokens written, nothing for what is read.
-DEAR = ModelInfo(name="x", context_tokens=10_000, output_tokens=10_000, input_price=0, output_price=1_000_000)
+DEAR = ModelInfo(name="x", context_tokens=100_000, output_tokens=10_000, input_price=0, output_price=1_000_000)
 FULL = Usage(input=10, output=10_000)
 
 
@@ -205,7 +205,7 @@ def test_bu03_a_reservation_stands_after_a_kill_between_answer_and_settlement(
 
 # --- BU04 -----------------------------------------------------------------------------------------------------------
 
-PRICED = ModelInfo(name="x", context_tokens=1000, output_tokens=1000, input_price=1_000_000, output_price=1_000_000)
+PRICED = ModelInfo(name="x", context_tokens=100_000, output_tokens=1000, input_price=1_000_000, output_price=1_000_000)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_bu04_usage_that_is_missing_or_makes_no_sense_is_estimated_upward(
 async def test_bu04_an_unknown_price_counts_as_configured_or_is_refused(
     opened: Open, price: float | str, reason: str, micro_usd: int
 ) -> None:
-    unknown = ModelInfo(name="x", context_tokens=1000, output_tokens=1000)
+    unknown = ModelInfo(name="x", context_tokens=100_000, output_tokens=1000)
     async with opened(config={"budget": {"unknown_price": price}}) as (hands, _):
         model = dear(hands, Turn(text="ok", usage=Usage(input=45, output=20)), model=unknown)
         end = await end_of(hands, model="dear/x")

@@ -319,9 +319,14 @@ async def test_data_without_end_is_left_out(opened: Open) -> None:
         assert task.attempt == 1
 
 
+ROOMY = ModelInfo(name="roomy", context_tokens=20_000_000, input_price=0, output_price=0)
+
+
 async def test_a_prompt_of_ten_million_characters_is_taken(opened: Open) -> None:
-    async with opened("Long.") as (hands, _):
-        assert await hands.ask("é" * 9_000_000) == "Long."
+    roomy = Scripted("Long.", name="roomy", model=ROOMY)
+    async with opened() as (hands, _):
+        hands.kernel.registries.providers.add("test", ("roomy", roomy))
+        assert await hands.ask("é" * 9_000_000, model="roomy/roomy") == "Long."
 
 
 async def test_progress_of_any_text_is_shown(opened: Open) -> None:

@@ -20,7 +20,7 @@ from cli.command import run
 
 from .conftest import Open
 
-MODEL = ModelInfo(name="x", context_tokens=1000, output_tokens=1000, input_price=0, output_price=1_000_000)
+MODEL = ModelInfo(name="x", context_tokens=100_000, output_tokens=1000, input_price=0, output_price=1_000_000)
 RULES = {"policy": {"rule": [{"tool": "agent_*", "then": "allow"}]}}
 
 

@@ -178,7 +178,7 @@ async def test_submit_takes_what_a_task_takes(home: Path, workspace: Path) -> No
     for wrong, why in (
         (("--priority", "huge"), "priority"),
         (("--not-before", "soon"), "is no time"),
-        (("--payload", "[]"), "no JSON object"),
+        (("--payload", "[]"), "not a JSON object"),
         (("--model", "gpt"), "names no provider"),
         (("--after", "task_none"), "there is no task"),
     ):

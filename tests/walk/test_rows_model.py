@@ -126,7 +126,7 @@ async def test_fs19_the_root_and_what_lies_above_it_is_never_deleted(opened: Ope
     (workspace / "kept").touch()
     paths = [".", "", "/", "~", str(workspace), f"{workspace}/.", "..", "kept/.."]
     told = await answers(opened, *(ScriptedCall("delete_file", {"path": path, "recursive": True}) for path in paths))
-    assert {text.split(":")[0] for text in told} == {"protected_root", "path_outside_workspace"}
+    assert {text.split(",")[0] for text in told} == {"denied: the hard floor forbids it"}
     async with opened() as (hands, _):
         assert (await hands.call_tool("delete_file", {"path": ".", "recursive": True})).failed
     assert (workspace / "kept").exists()
@@ -221,8 +221,8 @@ async def test_pr09_a_tool_that_the_agent_does_not_have_does_not_run(opened: Ope
     asked = calls(ScriptedCall("write_file", {"path": "a", "content": "x"}))
     async with opened(asked, "ok", config=config) as (hands, model):
         await hands.ask("Go", agent="reader", consent="workspace")
-        assert [schema.name for schema in model.requests[0].tools] == ["read_file"]
-        assert returned(model)[0].startswith("unknown_tool: there is no tool `write_file`; did you mean read_file?")
+        assert [schema.name for schema in model.requests[0].tools] == ["read_file", "read_result"]
+        assert returned(model)[0].startswith("unknown_tool: there is no tool `write_file`; did you mean read_file")
     assert list(workspace.iterdir()) == []
 
 

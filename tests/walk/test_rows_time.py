@@ -162,7 +162,7 @@ async def test_ti03_killed_between_claim_and_start_each_time_is_fired_once(tmp_p
     assert Counter((each.state, each.task_state) for each in occurrences) == {("fired", "done"): TIMES}
     assert sorted(keys, key=str) == sorted(each.id for each in occurrences)
     done = (database.with_name("sink")).read_text().split()
-    assert sorted(done) == sorted(each.id for each in occurrences)
+    assert set(done) == {each.id for each in occurrences}  # a handler that was killed in mid-work begins again
 
 
 async def test_ti03_killed_at_random_each_time_is_fired_once(tmp_path: Path) -> None:

@@ -27,8 +27,7 @@ def test_what_another_program_submits_is_done(tmp_path: Path, home: Path, worksp
         early = submit("Before it serves", env, workspace)
         with server(env, workspace) as running:
             late = submit("While it serves", env, workspace)
-            for task in (early, late):
-                eventually(lambda task=task: state(task, env, workspace) == "done")
+            eventually(lambda: [state(task, env, workspace) for task in (early, late)] == ["done", "done"])
             assert running.end() == 0
     assert (workspace / "sink.txt").read_text() == "once\nonce\n"
 
@@ -96,6 +95,9 @@ def test_a_killed_one_goes_on_and_takes_up_what_a_killed_run_left(tmp_path: Path
             running.kill()
             running.restart()
             eventually(lambda: state(task, env, workspace) == "done")
+            (again,) = eventually(lambda: running.told("task.began", task=task, attempt=2))
+            assert again["text"] == f"task {task} goes on (cli)"
+            assert running.told("task.ended", task=task)[0]["reason"] == "done"
 
 
 def test_sighup_reads_the_configuration_anew_and_keeps_the_old_one_where_the_new_is_wrong(
@@ -106,7 +108,10 @@ def test_sighup_reads_the_configuration_anew_and_keeps_the_old_one_where_the_new
         config = home / "config.toml"
         config.write_text('[schedules.daily]\ncron = "0 7 * * *"\nprompt = "Look"\n')
         reload(running)
-        names = lambda: [each["name"] for each in asked("schedule", "list", env=env, cwd=workspace)["items"]]  # noqa: E731
+
+        def names() -> list[str]:
+            return [each["name"] for each in asked("schedule", "list", env=env, cwd=workspace)["items"]]
+
         eventually(lambda: names() == ["daily"])
         config.write_text('[schedules.daily]\ncron = "61 7 * * *"\nprompt = "Look"\n')
         reload(running)
@@ -133,3 +138,20 @@ def test_an_occurrence_outlives_a_kill(tmp_path: Path, home: Path, workspace: Pa
 
             assert eventually(done)
             assert asked("schedule", "show", "soon", env=env, cwd=workspace)["state"] == "active"
+            assert running.told("schedule", schedule="soon", state="fired")
+
+
+def test_a_question_is_answered_while_nobody_serves(tmp_path: Path, home: Path, workspace: Path) -> None:
+    with serving(tmp_path, WORK) as service:
+        env = environment(home, service)
+        with server(env, workspace) as running:
+            task = asked("task", "submit", "Ask me", "--model", "openai/fake", env=env, cwd=workspace)["id"]
+            (waiting,) = eventually(lambda: running.told("task.waiting", task=task))
+            (question,) = asked("approval", "list", env=env, cwd=workspace)["items"]
+            assert waiting["text"].endswith(f"waits for an answer: autohands approval allow {question['id']}")
+            running.kill()
+            asked("approval", "allow", question["id"], env=env, cwd=workspace)
+            assert not (workspace / "sink.txt").exists()
+            running.restart()
+            eventually(lambda: state(task, env, workspace) == "done")
+    assert (workspace / "sink.txt").read_text() == "once\n"

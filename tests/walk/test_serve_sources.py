@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -211,8 +213,11 @@ def test_a_task_begins_when_the_one_it_comes_after_has_ended(place: Open) -> Non
         first = there.asked("task", "submit", "First", "--not-before", "1s")["id"]
         second = there.asked("task", "submit", "Second", "--after", first)["id"]
         there.done("Second")
-        ended = there.running.told("task.ended", task=first)[0]["at"]
-        assert there.running.told("task.began", task=second)[0]["at"] >= ended
+        ended = there.asked("task", "show", first)["ended"]
+        begun = [
+            each for each in there.asked("task", "show", second, "--events")["events"] if each["type"] == "run.started"
+        ]
+        assert datetime.fromtimestamp(begun[0]["at"] / 1000, UTC) >= datetime.fromisoformat(ended)
         assert there.prompts() == ["First", "Second"]
 
 
@@ -319,8 +324,14 @@ def test_cr16_a_broken_configuration_is_refused_whole_and_the_last_good_one_stay
         (b"\xff\xfe\x00", "config.toml:1: byte 0xff is not UTF-8"),
         (b'model = "openai/fake"\n[watch.x]\npath = "/x"\n', "config.toml:2"),
         (b'model = "${NOBODY_HAS_SET_THIS}"\n', "NOBODY_HAS_SET_THIS"),
-        (b'[queues.background]\nconcurrency = 1\n[schedules.daily]\ncron = "61 7 * * *"\nprompt = "Go"\n', "daily"),
-        (b'[queues.background]\nconcurrency = 1\n[watch.x]\npath = "."\nprompt = "x"\npatterns = [""]\n', "watch.x"),
+        (
+            b'[queues.background]\nconcurrency = 1\n[schedules.daily]\ncron = "61 7 * * *"\nprompt = "Go"\n',
+            "config.toml:3: schedules.daily: cron",
+        ),
+        (
+            b'[queues.background]\nconcurrency = 1\n[watch.x]\npath = "."\nprompt = "x"\npatterns = [""]\n',
+            "config.toml:3: watch.x",
+        ),
         (None, "config.toml is gone"),
     ]
     with place(good) as there:
@@ -328,7 +339,7 @@ def test_cr16_a_broken_configuration_is_refused_whole_and_the_last_good_one_stay
         for content, reason in broken:
             path.unlink() if content is None else path.write_bytes(content)
             reload(there.running)
-            refused = eventually(lambda reason=reason: there.said(reason))
+            refused = eventually(partial(there.said, reason))
             assert refused[0].startswith("the configuration in force stays: "), refused
         path.write_text("")  # for the commands that ask
         assert [each["name"] for each in there.asked("schedule", "list")["items"]] == ["daily"]

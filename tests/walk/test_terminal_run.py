@@ -89,7 +89,7 @@ async def test_a_run_that_fails_exits_1_with_the_services_words(
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("foo/bar", "no provider named 'foo'; there are: anthropic, openai"),
+        ("foo/bar", "no provider named 'foo'; there are: anthropic, gemini, openai"),
         ("gpt-4o", "write provider/model"),
         ("anthropic/claude", "set ANTHROPIC_API_KEY"),
         (None, "`autohands demo` needs none"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
 from autohands.protocols.errors import NotFound
 from autohands.protocols.records import ApprovalRecord
@@ -16,7 +18,7 @@ from autohands.protocols.task import TaskRecord
 if TYPE_CHECKING:
     from autohands.hands import Hands
 
-_SHORTEST = len("apr_") + 8
+_SHORTEST = 8
 
 
 @click.group("approval")
@@ -26,7 +28,7 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--all", "everything", is_flag=True, help="With those that are answered.")
-@click.option("--task", metavar="ID", help="Only those of a task.")
+@click.option("--task", metavar="ID", shell_complete=complete.tasks, help="Only those of a task.")
 @options.everywhere
 def show_list(*, everything: bool, task: str | None, json: bool, config: Path | None) -> int:
     """What waits for an answer, oldest first."""
@@ -47,7 +49,7 @@ async def _list(*, everything: bool, task: str | None, json: bool, config: Path 
 
 
 @command.command("show")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
 @options.everywhere
 def show(approval: str, *, json: bool, config: Path | None) -> int:
     """One question, with all that the call would do."""
@@ -57,30 +59,36 @@ def show(approval: str, *, json: bool, config: Path | None) -> int:
 async def _show(approval: str, *, json: bool, config: Path | None) -> int:
     async with work.looking(config=config) as hands:
         found = await _find(hands, approval)
-    show_one(_item(found), json=json)
+    item = _item(found)
+    offered = rule_line(found.rule) if found.rule else "none is offered: such calls are looked at each time"
+    show_one(item if json else {**item, "rule": offered}, json=json)
     return 0
 
 
 @command.command("allow")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
+@click.option("--session", "span", flag_value="session", help="And calls like it, for the rest of its session.")
+@click.option("--rule", "span", flag_value="rule", help="And calls like it, by a rule written to the configuration.")
 @options.everywhere
-def allow(approval: str, *, json: bool, config: Path | None) -> int:
-    """Let the call run: this one, as it was shown, once."""
-    return work.run(_answer(approval, allow=True, json=json, config=config))
+def allow(approval: str, *, span: str | None, json: bool, config: Path | None) -> int:
+    """Let the call run: this one, as it was shown, once. `approval show` tells which rule is offered."""
+    return work.run(_answer(approval, allow=True, span=span, json=json, config=config))
 
 
 @command.command("deny")
-@click.argument("approval")
+@click.argument("approval", shell_complete=complete.approvals)
 @options.everywhere
 def deny(approval: str, *, json: bool, config: Path | None) -> int:
     """Say no; the model is told so."""
     return work.run(_answer(approval, allow=False, json=json, config=config))
 
 
-async def _answer(approval: str, *, allow: bool, json: bool, config: Path | None) -> int:
+async def _answer(approval: str, *, allow: bool, json: bool, config: Path | None, span: str | None = None) -> int:
     async with work.opened(config=config, serve=False) as hands:
         found = await _find(hands, approval)
-        await hands.decide(found.id, allow=allow)
+        await hands.decide(found.id, allow=allow, for_session=span is not None)
+        if span == "rule" and found.rule is not None:
+            click.echo(keep_rule(hands, found.rule), err=True)
         found = await _find(hands, found.id)
         task = await hands.storage.task(found.task)
     if json:
@@ -88,6 +96,20 @@ async def _answer(approval: str, *, allow: bool, json: bool, config: Path | None
     else:
         click.echo(f"{found.id}: {'allowed' if found.state == 'allow' else 'denied'}{_next(task)}")
     return 0
+
+
+def keep_rule(hands: Hands, rule: dict[str, Any]) -> str:
+    """Write a rule to the configuration; the line that says so. Raises `ConfigError`."""
+    from autohands.config.edit import add_rule
+
+    path = hands.loaded.file.path
+    add_rule(path, rule, os.environ)
+    return f"{path}: added the rule {rule_line(rule)}"
+
+
+def rule_line(rule: dict[str, Any]) -> str:
+    """A rule in one line, as TOML has it."""
+    return ", ".join(f"{key} = {msgspec.json.encode(value).decode()}" for key, value in rule.items())
 
 
 def _next(task: TaskRecord) -> str:
@@ -124,4 +146,5 @@ def _item(approval: ApprovalRecord) -> dict[str, Any]:
         "by": approval.by,
         "asked": when(approval.created),
         "expires": when(approval.expires),
+        "rule": approval.rule,
     }

@@ -7,6 +7,7 @@ from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
+from autohands.cli.approval import rule_line
 from autohands.cli.doubts import Doubt
 from autohands.cli.lines import Lines
 from autohands.cli.paper import Paper, TerminalPaper
@@ -15,10 +16,12 @@ from autohands.protocols.events import ApprovalRequested
 from autohands.protocols.tool import EFFECT_WORDS
 
 QUESTION = "Allow it? y yes · n no (default) · d details ›"
+WIDER = "Allow it? y yes, once · s such calls in this session · r such calls by a rule · n no (default) · d details ›"
 AGAIN = "Please answer y or n; d shows the whole call."
 DOUBT_QUESTION = "What is to become of it? r retry · d done · s skip · c cancel the task · Enter decides later ›"
 DOUBT_AGAIN = "Please answer r, d, s or c, or press Enter to decide later."
 
+Said: TypeAlias = Literal["once", "session", "rule", "no"]
 Decision: TypeAlias = Literal["retry", "done", "skip", "cancel"]
 _DECISIONS: dict[str, Decision] = {"r": "retry", "d": "done", "s": "skip", "c": "cancel"}
 
@@ -26,8 +29,8 @@ _DECISIONS: dict[str, Decision] = {"r": "retry", "d": "done", "s": "skip", "c": 
 class Person(Protocol):
     """Somebody who can answer."""
 
-    async def allows(self, request: ApprovalRequested) -> bool:
-        """Whether the call may run."""
+    async def allows(self, request: ApprovalRequested) -> Said:
+        """Whether the call may run, and whether calls like it may from now on."""
         ...
 
     async def decides(self, doubt: Doubt) -> Decision | None:
@@ -42,12 +45,12 @@ class Asker:
         self._paper = paper
         self._lines = lines
 
-    async def allows(self, request: ApprovalRequested) -> bool:
+    async def allows(self, request: ApprovalRequested) -> Said:
         """Show the card and read the answer. What was typed before the card was shown answers nothing."""
         show_card(self._paper, request)
         self._lines.forget()
         while True:
-            self._paper.ask(QUESTION)
+            self._paper.ask(question(request))
             answer = read_answer(self._paper, request, await self._lines.read())
             if answer is not None:
                 return answer
@@ -63,13 +66,20 @@ class Asker:
                 return decision or None
 
 
-def read_answer(paper: Paper, request: ApprovalRequested, line: str | None) -> bool | None:
-    """Yes, no (also for an empty line and the end of input), or None where it has to be asked again."""
+def question(request: ApprovalRequested) -> str:
+    """The question, with the wider answers where a rule is offered."""
+    return QUESTION if request.rule is None else WIDER
+
+
+def read_answer(paper: Paper, request: ApprovalRequested, line: str | None) -> Said | None:
+    """Yes in one of three ways, no (also for an empty line and the end of input), or None where it has to be asked
+    again."""
     said = (line or "").strip().lower()
-    if said in ("y", "yes"):
-        return True
-    if said in ("", "n", "no"):
-        return False
+    answers: dict[str, Said] = {"y": "once", "yes": "once", "": "no", "n": "no", "no": "no"}
+    if request.rule is not None:
+        answers |= {"s": "session", "session": "session", "r": "rule", "rule": "rule"}
+    if said in answers:
+        return answers[said]
     if said in ("d", "details"):
         show_details(paper, request)
     else:
@@ -101,6 +111,12 @@ def show_card(paper: Paper, request: ApprovalRequested) -> None:
     paper.note(f"┌ {request.call.name} wants your approval ({EFFECT_WORDS[request.effect]})", "bold")
     for line in request.preview.splitlines():
         paper.note(f"│ {line}", diff_style(line))
+    if request.hosts:
+        paper.note(f"│ data may go to {', '.join(request.hosts)}")
+    if request.origin:
+        paper.note(f"│ asked by {request.origin}", "dim")
+    if request.rule is not None:
+        paper.note(f"│ s and r allow: {rule_line(request.rule)}", "dim")
     words = request.reason == f"{request.call.name} {EFFECT_WORDS[request.effect]}"
     paper.note("└" if words else f"└ {request.reason}", "bold")
 

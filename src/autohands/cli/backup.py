@@ -28,7 +28,9 @@ def command(*, file: Path | None, listing: bool, json: bool, config: Path | None
 
     paths = Paths(home_directory(os.environ))
     if listing:
-        show_items(_kept(paths), ("file", "made", "tasks", "sessions", "state"), json=json, none="no copies yet")
+        show_items(
+            _kept(paths, json=json), ("file", "made", "tasks", "sessions", "state"), json=json, none="no copies yet"
+        )
         return 0
     if not paths.database.exists():
         raise NotFound(f"{paths.database} does not exist", hint="there is nothing to copy yet")
@@ -49,7 +51,7 @@ def shown(backup: Backup) -> dict[str, object]:
     return {**fields, "made": when(backup.made)}
 
 
-def _kept(paths: Paths) -> list[dict[str, object]]:
+def _kept(paths: Paths, *, json: bool) -> list[dict[str, object]]:
     from autohands.app import backups
 
     items: list[dict[str, object]] = []
@@ -62,7 +64,7 @@ def _kept(paths: Paths) -> list[dict[str, object]]:
             items.append(
                 {
                     "file": str(path),
-                    "made": minute(found.made),
+                    "made": when(found.made) if json else minute(found.made),
                     "tasks": found.tasks,
                     "sessions": found.sessions,
                     "state": "good",

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import msgspec
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.brief import summary
 from autohands.cli.listing import show_json
 from autohands.protocols.changes import DecideStep
@@ -18,7 +18,7 @@ from autohands.protocols.tool import ToolResult
 
 
 @click.command("decide")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.argument("decision", type=click.Choice(("retry", "done", "skip", "cancel")))
 @click.option("--turn", type=click.IntRange(min=1), metavar="N", help="Which call, if several wait.")
 @click.option("--index", type=click.IntRange(min=1), metavar="N", help="Which call of its turn.")
@@ -58,7 +58,7 @@ def _result(text: str) -> ToolResult:
     """What a person says that a call returned. Raises `BadRequest`."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
         raise BadRequest(f"--result is no JSON: {error}", hint='write a text in quotes, or {"text": "…"}') from None
     if isinstance(value, str):
         return ToolResult(value)

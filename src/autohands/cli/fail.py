@@ -23,6 +23,7 @@ REASONS = {
     "byte_limit": LIMIT,
     "time_limit": LIMIT,
     "budget": LIMIT,
+    "loop": LIMIT,
     "denied": DENIED,
 }
 _USAGE_ERRORS = {"ConfigError", "BadRequest", "NotFound", "Unauthorized", "ToolError"}

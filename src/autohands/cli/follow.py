@@ -9,12 +9,14 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from autohands.cli.approve import Person
+from autohands.cli.approval import keep_rule
+from autohands.cli.approve import Person, Said
 from autohands.cli.doubts import doubts_of, is_decision, next_step
 from autohands.cli.fail import DENIED, FAILED, INTERRUPTED, REASONS
+from autohands.cli.listing import when
 from autohands.cli.render import Screen
 from autohands.protocols.changes import DecideStep
-from autohands.protocols.errors import AutoHandsError, Conflict
+from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict
 from autohands.protocols.events import (
     ApprovalDecided,
     ApprovalRequested,
@@ -134,10 +136,10 @@ class Follower:
         if consent is None and self._person and record.task.consent == "deny":
             consent = "ask"
         record = await self._hands.resume(record.id, consent=consent)
-        self._screen.tell(f"takes up {record.id}")
+        self._screen.tell(f"takes up {record.id}{_from_when(record)}")
         questions = _open_questions(told)
         for request in [each for each in questions if yes and not _touches_protected(each, record)]:
-            await self._answer(request, allow=True)
+            await self._answer(request, "once")
             questions.remove(request)
         waiting = [(data, event) for data, event in told if isinstance(event, TaskWaiting)]
         open_wait = waiting[-1] if waiting and record.state == "waiting" else None
@@ -150,7 +152,10 @@ class Follower:
 
     def _leave(self, waiting: TaskWaiting) -> int:
         """Say how it can go on."""
+        asked = [wait.removeprefix("approval:") for wait in waiting.waits if wait.startswith("approval:")]
         step = f"it waits for an approval; at a terminal: autohands task resume {waiting.task}"
+        if asked and not self._own:
+            step = f"it waits for an answer: autohands approval allow {asked[0]}, or deny"
         self._screen.tell(next_step(waiting.task) if is_decision(waiting.waits) else step)
         return DENIED
 
@@ -233,14 +238,16 @@ class Follower:
         if self._person is None:
             return
         async with self._asking:  # one question at a time, whoever asks
-            allow = await interrupt.unless(self._person.allows(request))
-        if allow is not None:
-            await self._answer(request, allow=allow)
+            said = await interrupt.unless(self._person.allows(request))
+        if said is not None:
+            await self._answer(request, said)
 
-    async def _answer(self, request: ApprovalRequested, *, allow: bool) -> None:
+    async def _answer(self, request: ApprovalRequested, said: Said) -> None:
         try:
-            await self._hands.decide(request.approval, allow=allow)
-        except Conflict as error:
+            await self._hands.decide(request.approval, allow=said != "no", for_session=said in ("session", "rule"))
+            if said == "rule" and request.rule is not None:
+                self._screen.tell(keep_rule(self._hands, request.rule))
+        except (Conflict, ConfigError) as error:
             self._screen.tell(error.text)
 
 
@@ -280,3 +287,12 @@ def _last_seq(told: Told) -> int:
         if isinstance(seq, int):
             return seq
     return 0
+
+
+def _from_when(record: TaskRecord) -> str:
+    """What is said of a task that does not begin yet."""
+    if record.state != "delayed":
+        return ""
+    return (
+        f"; it begins at {when(record.run_at)}" if record.run_at else "; it begins when what it comes after has ended"
+    )

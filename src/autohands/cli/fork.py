@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec import Struct
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.console import Console, check_model
 from autohands.cli.listing import show_json, show_one
 from autohands.cli.render import describe
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command("fork")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.option("--turn", type=click.IntRange(min=1), metavar="N", help="The first turn that is taken anew.")
 @click.option("--model", metavar="PROVIDER/MODEL", help="Another model from there on.")
 @click.option("--prompt", metavar="TEXT", help="What is said before that turn.")
@@ -57,7 +57,7 @@ async def _made(hands: Hands, task: str, **wanted: Any) -> TaskRecord:
 
 
 @click.command("replay")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.option("--model", metavar="PROVIDER/MODEL", help="Another model than the task's.")
 @options.everywhere
 def replay(task: str, *, model: str | None, json: bool, config: Path | None) -> int:

@@ -20,6 +20,8 @@ COMMANDS = {
     "serve": "Work all day: schedules, watched folders, channels, what others submit.",
     "task": "list, show, submit, cancel, pause, resume, retry, decide, fork, replay, signal.",
     "approval": "list, show, allow, deny: questions to a person.",
+    "stop-all": "The kill switch: end everything, let nothing begin until --clear.",
+    "policy": "show, explain, test: what the agent may do.",
     "schedule": "list, show, add, remove, pause, resume, history, run, preview.",
     "queue": "list: what waits, and its limits.",
     "topic": "list, publish, subscribe, unsubscribe, request.",
@@ -49,7 +51,7 @@ class Commands(click.Group):
         """Load one command."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"autohands.cli.{cmd_name}").command
+        command: click.Command = import_module(f"autohands.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def resolve_command(

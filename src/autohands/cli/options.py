@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 from msgspec import Struct
 
+from autohands.cli import complete
 from autohands.protocols.task import Consent, Task
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,12 +66,31 @@ def work(command: F) -> F:
         click.option("--max-turns", type=click.IntRange(min=1), metavar="N", help="Stop after so many model calls."),
         click.option("--yes", is_flag=True, help="Allow effects inside the workspace without asking."),
         click.option("--workspace", type=DIRECTORY, metavar="DIR", help="Where to work; default: here."),
-        click.option("--session", metavar="ID", callback=_session, help="Continue (or name) a conversation."),
+        click.option(
+            "--session",
+            metavar="ID",
+            callback=_session,
+            shell_complete=complete.sessions,
+            help="Continue (or name) a conversation.",
+        ),
         click.option("--agent", metavar="NAME", help="Who does it; default: general."),
         click.option("--model", metavar="PROVIDER/MODEL", help="Which model to ask."),
     ):
         command = option(command)
     return command
+
+
+def reply_to(command: F) -> F:
+    """--reply-to."""
+    return click.option(
+        "--reply-to", metavar="CHANNEL:THREAD", callback=_address, help="Where the answer is sent, as telegram:12345."
+    )(command)
+
+
+def _address(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not all(value.partition(":")):
+        raise click.BadParameter(f"{value!r} is no address: write CHANNEL:THREAD, as telegram:12345", ctx, param)
+    return value
 
 
 def _budget(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

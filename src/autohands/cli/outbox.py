@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.listing import minute, show_items, show_one, when
+from autohands.cli.paper import fitting
 from autohands.protocols.outbox import MESSAGE_STATES, DecideMessage, MessageRecord, MessageState
 
 _TEXT_COLUMNS = 60
@@ -41,7 +42,7 @@ async def _list(states: tuple[MessageState, ...], limit: int, *, json: bool, con
 
 
 @command.command("show")
-@click.argument("message")
+@click.argument("message", shell_complete=complete.messages)
 @options.everywhere
 def show(message: str, *, json: bool, config: Path | None) -> int:
     """One message: what it says, where it goes, what became of it."""
@@ -55,7 +56,7 @@ async def _show(message: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("send")
-@click.argument("message")
+@click.argument("message", shell_complete=complete.messages)
 @options.everywhere
 def send(message: str, *, json: bool, config: Path | None) -> int:
     """Send a message that is held or dead after all, or one that waits at once."""
@@ -63,7 +64,7 @@ def send(message: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("drop")
-@click.argument("message")
+@click.argument("message", shell_complete=complete.messages)
 @options.everywhere
 def drop(message: str, *, json: bool, config: Path | None) -> int:
     """Give a message up: it is not sent, and the next one of its thread is."""
@@ -102,6 +103,5 @@ def _brief(message: MessageRecord) -> dict[str, Any]:
 
 def _line(message: MessageRecord) -> dict[str, Any]:
     """A message in a table."""
-    text = " ".join(message.text.split())
-    short = text if len(text) <= _TEXT_COLUMNS else f"{text[: _TEXT_COLUMNS - 1]}…"
+    short = fitting(" ".join(message.text.split()), _TEXT_COLUMNS)
     return {**_brief(message), "text": short, "created": minute(message.created)}

@@ -22,8 +22,9 @@ from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from autohands.cli import work
 from autohands.cli.approve import (
     DOUBT_QUESTION,
-    QUESTION,
     Decision,
+    Said,
+    question,
     read_answer,
     read_decision,
     show_card,
@@ -61,10 +62,11 @@ class Question:
         """Whether somebody is being asked."""
         return self._answer is not None
 
-    async def allows(self, request: ApprovalRequested) -> bool:
+    async def allows(self, request: ApprovalRequested) -> Said:
         """Show the card and wait for the answer."""
         show_card(self._paper, request)
-        return bool(await self._ask(QUESTION, lambda line: read_answer(self._paper, request, line)))
+        said: Said | None = await self._ask(question(request), lambda line: read_answer(self._paper, request, line))
+        return said or "no"
 
     async def decides(self, doubt: Doubt) -> Decision | None:
         """Show what is known of a call and wait for the decision."""

@@ -11,7 +11,7 @@ import click
 from msgspec import Struct
 from msgspec.structs import replace
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.cost import forecasts
 from autohands.cli.listing import minute, show_items, show_json, show_one
 from autohands.cli.timetable import foreseen, in_words, on_its_clock, outcome, summary, told
@@ -145,7 +145,7 @@ class Given(Struct, frozen=True, kw_only=True):
 )
 @click.option("--jitter", metavar="TIME", help="Put each start off by up to this: 30s, 5m.")
 @click.option("--max-failures", type=int, default=5, metavar="N", show_default=True, help="In a row: pause. 0: never.")
-@click.option("--reply-to", metavar="ADDRESS", help="Where the answer goes: channel:thread.")
+@options.reply_to
 @click.option("--replace", is_flag=True, help="In the place of one of that name.")
 @options.work
 @options.everywhere
@@ -210,7 +210,7 @@ def _last(history: list[Occurrence], *, json: bool) -> Any:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @options.everywhere
 def show(name: str, *, json: bool, config: Path | None) -> int:
     """One schedule with everything it says."""
@@ -225,7 +225,7 @@ async def _show(name: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("history")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @options.everywhere
 def history(name: str, *, limit: int, json: bool, config: Path | None) -> int:
@@ -242,7 +242,7 @@ async def _history(name: str, limit: int, *, json: bool, config: Path | None) ->
 
 
 @command.command("pause")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @options.everywhere
 def pause(name: str, *, json: bool, config: Path | None) -> int:
     """Let a schedule rest: its times pass without a trace."""
@@ -250,7 +250,7 @@ def pause(name: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("resume")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @options.everywhere
 def resume(name: str, *, json: bool, config: Path | None) -> int:
     """Let a schedule go on: one that rests, that failed too often, or that waits to be confirmed."""
@@ -276,7 +276,7 @@ async def _change(name: str, change: Callable[[ScheduleRecord], Change], *, json
 
 
 @command.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @options.everywhere
 def remove(name: str, *, json: bool, config: Path | None) -> int:
     """Delete a schedule with its history; tasks that it made stay."""
@@ -299,7 +299,7 @@ async def _remove(name: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("run")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.schedules)
 @options.everywhere
 def run(name: str, *, json: bool, config: Path | None) -> int:
     """Do now what a schedule does, besides its times."""
@@ -307,7 +307,7 @@ def run(name: str, *, json: bool, config: Path | None) -> int:
 
 
 async def _run(name: str, *, json: bool, config: Path | None) -> int:
-    async with work.opened(config=config, serve=False) as hands:
+    async with work.opened(config=config) as hands:
         record = await hands.storage.schedules.get(name)
         task = await hands.tasks.submit(replace(record.schedule.task, id="", source="schedule"))
         served = _is_served(hands)

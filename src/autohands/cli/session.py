@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import click
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.brief import summary
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
+from autohands.cli.transcript import Part, explained, json_lines, markdown, parts, told
 from autohands.protocols.changes import ForgetSession, RenameSession
 from autohands.protocols.errors import BadRequest, Conflict
 from autohands.protocols.records import SessionRecord
@@ -22,7 +23,7 @@ _MOST = 100_000
 
 @click.group("session")
 def command() -> None:
-    """Conversations: list, show, rename, delete, search. They are named by id or name."""
+    """Conversations: list, show, export, rename, delete, search. They are named by id or name."""
 
 
 @command.command("list")
@@ -55,10 +56,10 @@ async def _list(text: str, limit: int, *, json: bool, config: Path | None) -> in
 
 
 @command.command("show")
-@click.argument("session")
+@click.argument("session", shell_complete=complete.sessions)
 @options.everywhere
 def show(session: str, *, json: bool, config: Path | None) -> int:
-    """A conversation with what was asked and answered."""
+    """A conversation with what was asked and answered, where it was shortened, and why a cache was missed."""
     return work.run(_show(session, json=json, config=config))
 
 
@@ -69,8 +70,9 @@ async def _show(session: str, *, json: bool, config: Path | None) -> int:
             {**summary(task), "text": task.text, "error": task.error}
             for task in reversed(await hands.storage.tasks(session=record.id, limit=1000))
         ]
+        context = await explained(hands, [task["id"] for task in tasks])
     if json:
-        show_one({**_brief(record), "tasks": tasks}, json=True)
+        show_one({**_brief(record), "tasks": tasks, "context": context}, json=True)
         return 0
     show_one(_brief(record), json=False)
     for task in tasks:
@@ -78,11 +80,37 @@ async def _show(session: str, *, json: bool, config: Path | None) -> int:
         show_one(
             {task["state"]: task["id"], "you": task["prompt"], "answer": task["text"] or task["error"]}, json=False
         )
+        for line in [told(event) for event in context if event["task"] == task["id"]]:
+            click.echo(line)
+    return 0
+
+
+@command.command("export")
+@click.argument("session")
+@click.option("--output", type=click.File("wb"), default="-", help="A file to write to.  [default: standard output]")
+@options.everywhere
+def export(session: str, output: BinaryIO, *, json: bool, config: Path | None) -> int:
+    """A conversation whole, as Markdown; with --json as JSON lines with all that is recorded of it."""
+    return work.run(_export(session, output, json=json, config=config))
+
+
+async def _export(session: str, output: BinaryIO, *, json: bool, config: Path | None) -> int:
+    async with work.looking(config=config) as hands:
+        record = await hands.storage.session(session)
+
+        def write(part: Part | None) -> None:
+            lines = json_lines(record, part) if json else (text.encode() + b"\n" for text in markdown(record, part))
+            for line in lines:
+                output.write(line + b"\n")
+
+        write(None)
+        async for part in parts(hands, record.id):
+            write(part)
     return 0
 
 
 @command.command("rename")
-@click.argument("session")
+@click.argument("session", shell_complete=complete.sessions)
 @click.argument("title")
 @options.everywhere
 def rename(session: str, title: str, *, json: bool, config: Path | None) -> int:
@@ -100,7 +128,7 @@ async def _rename(session: str, title: str, *, json: bool, config: Path | None) 
 
 
 @command.command("delete")
-@click.argument("sessions", nargs=-1, metavar="[SESSION]...")
+@click.argument("sessions", nargs=-1, metavar="[SESSION]...", shell_complete=complete.sessions)
 @click.option("--older-than", metavar="AGE", help="All that were not used for 90d, 12h, 4w …")
 @options.everywhere
 def delete(sessions: tuple[str, ...], *, older_than: str | None, json: bool, config: Path | None) -> int:

@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import fields, replace
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.brief import summary
 from autohands.cli.console import Console, check_workspace, whole_session
 from autohands.cli.lines import read_all
 from autohands.cli.listing import show_json
 from autohands.cli.options import Given
-from autohands.protocols.errors import BadRequest, NotFound, TooBusy
+from autohands.protocols.errors import BadRequest, TooBusy
 from autohands.protocols.loop import BACKGROUND, DEFAULT
 from autohands.protocols.task import PRIORITIES, Task, TaskRecord
 from autohands.sdk.identity import now_ms
@@ -64,10 +64,12 @@ def json_object(text: str, what: str) -> dict[str, Any]:
     """A JSON object. Raises `BadRequest`, beginning with `what`."""
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeEncodeError) as error:
-        raise BadRequest(f"{what} is no JSON: {error}", hint="""write an object: '{"name": "value"}'""") from None
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise BadRequest(
+            f"{what} is not a JSON object: {error}", hint="""write an object: '{"name": "value"}'"""
+        ) from None
     if not isinstance(value, dict):
-        raise BadRequest(f"{what} is no JSON object", hint="""write an object: '{"name": "value"}'""")
+        raise BadRequest(f"{what} is not a JSON object", hint="""write an object: '{"name": "value"}'""")
     return value
 
 
@@ -78,11 +80,17 @@ def json_object(text: str, what: str) -> dict[str, Any]:
 @click.option("--priority", default="normal", metavar="P", help=f"{', '.join(PRIORITIES)}, or -60 to 60.")
 @click.option("--not-before", metavar="TIME", callback=_time, help="When it may begin: 2026-01-31T08:00, or 90m.")
 @click.option("--deadline", metavar="TIME", callback=_time, help="When it has to have ended.")
-@click.option("--after", metavar="ID", multiple=True, help="It begins when that task has ended; may be repeated.")
+@click.option(
+    "--after",
+    metavar="ID",
+    multiple=True,
+    shell_complete=complete.tasks,
+    help="It begins when that task has ended; may be repeated.",
+)
 @click.option("--key", metavar="KEY", help="Once: the same key again answers with the first task.")
 @click.option("--source", default="cli", metavar="NAME", help="Where it comes from, as policy sees it.")
 @click.option("--payload", metavar="JSON", callback=_payload, help="An object that stands behind the prompt.")
-@click.option("--reply-to", metavar="CHANNEL:THREAD", help="Where the answer is sent.")
+@options.reply_to
 @options.work
 @options.everywhere
 def submit(prompt: str, **given: Any) -> int:
@@ -98,7 +106,7 @@ def submit(prompt: str, **given: Any) -> int:
 
 
 async def _submit(prompt: str, given: Given, wanted: Wanted) -> int:
-    async with work.opened(config=given.config, workspace=given.workspace, serve=False) as hands:
+    async with work.opened(config=given.config, workspace=given.workspace) as hands:
         check_workspace(hands, given)
         given = await whole_session(hands, given)
         try:
@@ -117,18 +125,24 @@ def _queue(wanted: Wanted) -> str:
 
 
 async def _task(hands: Hands, prompt: str, given: Given, wanted: Wanted) -> Task:
-    """The task that was asked for; it works where its session does, else here.
+    """The task that was asked for; it works in its session's workspace, else here.
 
     Raises:
-        NotFound: A task that it is to come after is not there. BadRequest: The model names no provider.
+        NotFound: There is no such agent or provider, or no task that it is to come after. BadRequest: The model names
+            no provider.
     """
-    if given.model is not None and "/" not in given.model:
-        raise BadRequest(f"the model {given.model!r} names no provider", hint="write provider/model")
-    task = given.task(prompt, given.agent or hands.config.agent, "workspace" if given.yes else "ask")
+    if given.model is not None:
+        provider, slash, _ = given.model.partition("/")
+        if not slash:
+            raise BadRequest(f"the model {given.model!r} names no provider", hint="write provider/model")
+        hands.providers.get(provider)
+    agent = given.agent or hands.config.agent
+    hands.agents.get(agent)
+    task = given.task(prompt, agent, "workspace" if given.yes else "ask")
     priority = int(wanted.priority) if re.fullmatch(r"-?\d{1,3}", wanted.priority) else wanted.priority
     return replace(
         task,
-        workspace=await _workspace(hands, given),
+        workspace=str(hands.workspace) if given.workspace else None,
         queue=_queue(wanted),
         priority=priority,
         not_before=wanted.not_before,
@@ -139,16 +153,6 @@ async def _task(hands: Hands, prompt: str, given: Given, wanted: Wanted) -> Task
         payload=wanted.payload,
         reply_address=wanted.reply_to,
     )
-
-
-async def _workspace(hands: Hands, given: Given) -> str | None:
-    if given.session is not None and given.workspace is None:
-        try:
-            if (await hands.storage.session(given.session)).workspace:
-                return None
-        except NotFound:
-            pass
-    return str(hands.workspace)
 
 
 def _tell(record: TaskRecord, *, json: bool) -> None:

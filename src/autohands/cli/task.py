@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.brief import line, mark, read_acts, rest, step_line, summary
 from autohands.cli.console import Console
 from autohands.cli.decide import decide
@@ -42,7 +42,7 @@ command.add_command(replay)
 
 @command.command("list")
 @click.option("--state", multiple=True, type=click.Choice(STATES), help="Only those; may be repeated.")
-@click.option("--session", metavar="ID", help="Only those of a session.")
+@click.option("--session", metavar="ID", shell_complete=complete.sessions, help="Only those of a session.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @options.everywhere
 def show_list(*, json: bool, config: Path | None, **wanted: Any) -> int:
@@ -65,7 +65,7 @@ async def _list(*, json: bool, config: Path | None, state: tuple[Any, ...], sess
 
 
 @command.command("show")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.option("--events", is_flag=True, help="With everything that happened.")
 @options.everywhere
 def show(task: str, *, events: bool, json: bool, config: Path | None) -> int:
@@ -112,7 +112,7 @@ def _show_steps(steps: list[dict[str, Any]], happened: list[Item] | None) -> Non
 
 
 @command.command("cancel")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @options.everywhere
 def cancel(task: str, *, json: bool, config: Path | None) -> int:
     """Cancel a task: at once if it waits, else whoever runs it stops it."""
@@ -126,7 +126,7 @@ async def _cancel(task: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("pause")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @options.everywhere
 def pause(task: str, *, json: bool, config: Path | None) -> int:
     """Let a task rest, from its next step on. It keeps its place in its session; `resume` lets it go on."""
@@ -141,7 +141,7 @@ async def _pause(task: str, *, json: bool, config: Path | None) -> int:
 
 
 @command.command("resume")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.option("--yes", is_flag=True, help="Allow effects inside the workspace without asking.")
 @options.everywhere
 def resume(task: str, *, yes: bool, json: bool, config: Path | None) -> int:
@@ -162,7 +162,7 @@ async def _resume(task: str, *, yes: bool, json: bool, config: Path | None) -> i
 
 
 @command.command("retry")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @options.everywhere
 def retry(task: str, *, json: bool, config: Path | None) -> int:
     """Give a dead or failed task back to its queue, to go on from its recorded steps."""
@@ -186,7 +186,7 @@ async def _go_on(hands: Hands, record: TaskRecord, queue: str, *, json: bool) ->
 
 
 @command.command("signal")
-@click.argument("task")
+@click.argument("task", shell_complete=complete.tasks)
 @click.argument("topic")
 @click.argument("payload", metavar="[JSON]", default="{}")
 @click.option("--key", metavar="KEY", help="Once: the same key again does nothing more.")

@@ -12,11 +12,12 @@ from typing import Any
 import click
 import msgspec
 
-from autohands.cli import options, work
+from autohands.cli import complete, options, work
 from autohands.cli.fail import DONE
 from autohands.cli.lines import read_all
 from autohands.cli.listing import minute, show_items, show_json, show_one, when
-from autohands.protocols.errors import BadRequest, RetryableError
+from autohands.cli.submit import json_object
+from autohands.protocols.errors import RetryableError
 from autohands.protocols.topics import Consume, Publication, Subscribe, Subscription
 
 _MOST_BYTES = 1 << 20
@@ -116,7 +117,7 @@ async def _next(publications: AsyncIterator[Publication], seconds: float | None)
 
 
 @command.command("unsubscribe")
-@click.argument("name")
+@click.argument("name", shell_complete=complete.subscriptions)
 @options.everywhere
 def unsubscribe(name: str, *, json: bool, config: Path | None) -> int:
     """End a subscription, with what it has not read."""
@@ -155,11 +156,7 @@ async def _request(
 
 def _object(text: str) -> dict[str, Any]:
     """A payload from its JSON. Raises `BadRequest`, which says what is wrong with it."""
-    data = read_all(_MOST_BYTES) if text == "-" else text
-    try:
-        return msgspec.json.decode(data.encode(), type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise BadRequest(f"the payload is not a JSON object: {error}", hint="for example '{\"ok\": true}'") from None
+    return json_object(read_all(_MOST_BYTES) if text == "-" else text, "the payload")
 
 
 def _item(each: Subscription) -> dict[str, Any]:

@@ -47,6 +47,32 @@ def set_value(path: Path, key: str, value: str, environ: Mapping[str, str], kind
     raise ConfigError("\n".join(refused) or f"{path}: {key}: {value!r} is not a value")
 
 
+def add_rule(path: Path, rule: Mapping[str, Any], environ: Mapping[str, str], kinds: Kinds | None = None) -> Loaded:
+    """Add a rule to the policy in the file at `path`; parameters are those of `set_value`. One that is there already
+    is not added again.
+
+    Raises:
+        ConfigError: The file is damaged, or the rule makes no sense; it stays as it was.
+    """
+    from tomlkit import aot, dumps, item
+    from tomlkit import parse as parse_document
+
+    text = _text(path)
+    before, problems_before = _judge(path, text, environ, kinds)
+    document = parse_document(text)
+    policy = document.setdefault("policy", {})
+    rules = policy.setdefault("rule", aot())
+    if dict(rule) in [dict(each) for each in rules]:
+        return before
+    rules.append(item(dict(rule)))
+    changed = dumps(document)
+    loaded, problems = _judge(path, changed, environ, kinds)
+    if fresh := [problem_line(each, loaded) for each in problems if each not in problems_before]:
+        raise ConfigError("\n".join(fresh))
+    write_private(path, changed.encode())
+    return loaded
+
+
 def unset_value(path: Path, key: str, environ: Mapping[str, str], kinds: Kinds | None = None) -> Loaded:
     """Take a dotted `key`, or a whole table, out of the file at `path`; parameters are those of `set_value`.
 

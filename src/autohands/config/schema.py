@@ -53,6 +53,26 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 10.0
 
 
+class Compaction(Struct, frozen=True, kw_only=True):
+    """How a conversation is kept within what its model takes."""
+
+    model: Annotated[
+        str | None,
+        Meta(
+            description="Who writes summaries, as provider/model; without it the run's own model.",
+            examples=["anthropic/claude-haiku-5-5"],
+        ),
+    ] = None
+    share: Annotated[
+        Annotated[float, Meta(gt=0, le=0.95)],
+        Meta(description="The share of the model's window at which old results, and then old turns, make room."),
+    ] = 0.75
+    keep_turns: Annotated[Count, Meta(description="How many of the last turns stay as they are.")] = 4
+    unchanged: Annotated[
+        bool, Meta(description="A read whose result stands above word for word is answered with where it stands.")
+    ] = True
+
+
 class Budget(Struct, frozen=True, kw_only=True):
     """What may be spent, in USD; `"none"` takes a cap away. A model call that could exceed one is not made."""
 
@@ -121,6 +141,13 @@ class PolicyRule(Struct, frozen=True, kw_only=True):
     source: Annotated[
         str | None, Meta(description="Where the task came from: cli, api, schedule, …", examples=["schedule"])
     ] = None
+    program: Annotated[
+        str | None, Meta(description="The program that the command's first word means.", examples=["/usr/bin/git"])
+    ] = None
+    expires: Annotated[
+        Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?)?$")] | None,
+        Meta(description="Until when it holds (UTC without an offset).", examples=["2027-01-31"]),
+    ] = None
 
 
 class Policy(Struct, frozen=True, kw_only=True):
@@ -130,6 +157,10 @@ class Policy(Struct, frozen=True, kw_only=True):
         Annotated[float, Meta(gt=0)],
         Meta(description="How long a question to a person stands before it counts as a no."),
     ] = 86_400.0
+    approvals_per_hour: Annotated[
+        Count | None,
+        Meta(description="Questions to people in an hour; a run that wants to ask more rests until it may."),
+    ] = 60
     on_unknown: Annotated[
         Literal["tell", "ask"],
         Meta(description="An effect was interrupted: the model is told to check, or a person decides."),
@@ -331,6 +362,7 @@ class Config(Struct, frozen=True, kw_only=True):
         ),
     ] = None
     limits: Limits = Limits()
+    compaction: Compaction = Compaction()
     budget: Budget = Budget()
     policy: Policy = Policy()
     retention: Retention = Retention()

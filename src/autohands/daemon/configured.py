@@ -7,6 +7,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from autohands.config import Loaded
 from autohands.config.schema import Config, Subscription, Watch
 from autohands.config.schema import Schedule as Entry
 from autohands.hands import Hands
@@ -84,7 +85,9 @@ def _task(entry: Watch | Subscription, config: Config, workspace: Path) -> Task:
 
 def _courier(hands: Hands, config: Config) -> Piece:
     outbox = config.outbox
-    courier = Courier(hands.storage, hands.channels, doubtful=outbox.doubtful, attempts=outbox.attempts)
+    courier = Courier(
+        hands.storage, hands.channels, doubtful=outbox.doubtful, attempts=outbox.attempts, stopped=lambda: hands.stopped
+    )
     return Piece(outbox, lambda loop: loop.add_service("courier", courier.run))
 
 
@@ -151,6 +154,15 @@ def _schedule(name: str, entry: Entry, workspace: Path) -> Schedule:
             source="schedule",
         ),
     )
+
+
+def located(text: str, loaded: Loaded) -> str:
+    """Problems, one a line, that each begin with a key: with the place where it stands before it."""
+    file, placed = loaded.file, []
+    for problem in text.splitlines():
+        line = file.lines.find(tuple(problem.partition(":")[0].split(".")))
+        placed.append(f"{file.path}:{line}: {problem}" if line else problem)
+    return "\n".join(placed)
 
 
 def _directory(path: str | None, workspace: Path) -> Path:

@@ -53,12 +53,17 @@ class Lines:
         try:
             while (line := self._waiting.get()) is not None:
                 self._write(line)
-                if self._lost and self._waiting.empty():
-                    lost, self._lost = self._lost, 0
-                    self._write(f"{self._dropped(lost)}\n".encode())
+                if self._waiting.empty():
+                    self._tell_dropped()
+            self._tell_dropped()
         except OSError:  # nobody can read any more
             while self._waiting.get() is not None:
                 pass
+
+    def _tell_dropped(self) -> None:
+        if self._lost:
+            lost, self._lost = self._lost, 0
+            self._write(f"{self._dropped(lost)}\n".encode())
 
     def _write(self, data: bytes) -> None:
         while data:

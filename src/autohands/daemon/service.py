@@ -22,7 +22,7 @@ from autohands.daemon.sentinel import REPORT, STEADY, Pace, Sentinel
 from autohands.daemon.signals import Signals
 from autohands.daemon.upkeep import Upkeep
 from autohands.hands import Hands
-from autohands.protocols.errors import AutoHandsError, Conflict, NotFound
+from autohands.protocols.errors import AutoHandsError, ConfigError, Conflict, NotFound
 from autohands.protocols.loop import DEFAULT
 from autohands.protocols.queues import LimitQueues
 from autohands.protocols.schedule import PauseSchedule, ResumeSchedule
@@ -79,6 +79,7 @@ class Service:
         hands, paths = self._hands, self._hands.paths
         sentinel = Sentinel(hands.inspector, hands.storage.queues.all, paths.run / REPORT, self._pace)
         ground = Ground(paths.database, paths.run / NAME, every_seconds=self._pace.look_seconds)
+        self._obeyed(hands.config)
         with self._signals.heard(self._reload.signal), sentinel.watching():
             progress = self._tell()
             await self._take_in(hands.loaded)  # before schedules fire: it may have taken one away
@@ -113,8 +114,11 @@ class Service:
             ConfigError, BadRequest: A schedule or a watched folder makes no sense.
         """
         hands, config = self._hands, loaded.config
-        pieces = configured.pieces(hands, config)
-        await self._follow_schedules(config)
+        try:
+            pieces = configured.pieces(hands, config)
+            await self._follow_schedules(config)
+        except ConfigError as error:
+            raise ConfigError(configured.located(error.text, loaded), hint=error.hint) from error
         await hands.storage.commit(LimitQueues(limits=configured.queue_limits(config)))
         await self._end_subscriptions(config)
         for line in hands.obey(loaded):
@@ -175,8 +179,12 @@ class Service:
 
     async def _end(self) -> None:
         """Take nothing more up, and let what runs end in time."""
-        limit = self._hands.config.limits.drain_seconds
-        logger.warning("ending: what runs has %g s; what has not ended then goes on at the next start", limit)
+        limit, running = self._hands.config.limits.drain_seconds, len(self._hands.loop.running)
+        if running:
+            text = "ending: %d that run have %g s; what has not ended then goes on at the next start"
+            logger.warning(text, running, limit)
+        else:
+            logger.warning("ending: nothing runs")
         await _first_of(self._hands.loop.drain(limit), self._signals.hurry.wait())
 
 

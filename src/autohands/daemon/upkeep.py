@@ -45,6 +45,8 @@ class Upkeep:
                 made = await storage.back_up(config.storage.backups)
                 logger.info("copied the database: %s", made.path)
             policy = Retention(**msgspec.structs.asdict(config.retention), backups=config.storage.backups)
-            logger.info("deleted what was too old: %s", await storage.retain(policy))
+            gone = msgspec.structs.asdict(await storage.retain(policy))
+            if said := ", ".join(f"{count:,} {what}" for what, count in gone.items() if count):
+                logger.info("deleted what was too old: %s", said)
         except AutoHandsError as error:
             logger.error("the daily upkeep has failed: %s", error)

@@ -72,13 +72,17 @@ class Cancel(Struct, frozen=True, kw_only=True):
 class Decide(Struct, frozen=True, kw_only=True):
     """Answer an approval; its task becomes ready when no other is open. Writes `approval.decided`. Result: its record.
 
+    With `for_session` its rule allows such calls for the rest of the session.
+
     Raises:
         NotFound: No such approval. Conflict: It was already answered otherwise, or has expired.
+        BadRequest: No rule is offered for it.
     """
 
     approval: str
     decision: Literal["allow", "deny"]
     by: str
+    for_session: bool = False
 
 
 class Signal(Struct, frozen=True, kw_only=True):
@@ -202,6 +206,16 @@ class ReadWords(Struct, frozen=True, kw_only=True):
     turn: int
 
 
+class HoldPaths(Struct, frozen=True, kw_only=True):
+    """Take the write leases of paths in a workspace (`place`, its root), all or none, for as long as the task runs.
+
+    Result: None, or the `Hold` of a task of another session that runs and has one of them, or one above or beneath it.
+    """
+
+    place: str
+    paths: tuple[str, ...]
+
+
 class AskApproval(Struct, frozen=True, kw_only=True):
     """Put a question to a person."""
 
@@ -209,13 +223,16 @@ class AskApproval(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Put a model call's worst case aside, in micro-USD, with its tokens and the bytes it sends.
+    """Put the worst case of a turn's model call aside, in micro-USD, with its tokens and the bytes it sends, and tell
+    of it: `budget.reserved`.
 
     The caps are those of the task's purse, of the UTC day and month, of the root's session and, for a day, of the agent
     and of the schedule; None is no cap. A child's purse holds no more than was put aside for it. Result: True, or False
-    where a cap forbids it; then nothing was reserved. Without a lease it belongs to no task.
+    where a cap forbids it; then nothing was reserved. Without a lease it belongs to no task,
+    and nothing is told.
     """
 
+    turn: int = 0
     key: str
     micro_usd: int
     run_cap: int | None
@@ -276,6 +293,6 @@ class Finish(Struct, frozen=True, kw_only=True):
 
 Change: TypeAlias = (
     Enqueue | Speak | Tell | Cancel | Decide | Signal | Redo | Pause | DecideStep | Fork | RenameSession | ForgetSession
-    | FixSystem | RecordStep | ReadWords | AskApproval | Reserve | Settle | Park | BackOff | Finish
+    | FixSystem | RecordStep | ReadWords | HoldPaths | AskApproval | Reserve | Settle | Park | BackOff | Finish
     | ScheduleChange | OutboxChange | TopicChange | QueueChange
 )  # fmt: skip

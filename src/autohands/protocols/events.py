@@ -24,6 +24,7 @@ Reason: TypeAlias = Literal[
     "byte_limit",
     "budget",
     "denied",
+    "loop",
     "client_tools",
     "attempts",
     "context_unrecoverable",
@@ -129,7 +130,8 @@ class ToolFinished(Durable, frozen=True, tag="tool.finished"):
 
 
 class ApprovalRequested(Durable, frozen=True, tag="approval.requested"):
-    """A call waits for a person. `preview` shows what it would do."""
+    """A call waits for a person. `preview` shows what it would do, `origin` whose call it is, `hosts` where data may
+    go; `rule` would allow such calls from now on, where one is offered."""
 
     approval: str
     turn: int
@@ -138,6 +140,9 @@ class ApprovalRequested(Durable, frozen=True, tag="approval.requested"):
     effect: Effect
     preview: str
     reason: str = ""
+    origin: str = ""
+    hosts: tuple[str, ...] = ()
+    rule: dict[str, Any] | None = None
 
 
 class ApprovalDecided(Durable, frozen=True, tag="approval.decided"):
@@ -149,11 +154,27 @@ class ApprovalDecided(Durable, frozen=True, tag="approval.decided"):
 
 
 class Compacted(Durable, frozen=True, tag="compacted"):
-    """History was replaced by a summary."""
+    """History was shortened: old results were cut, or old turns gave way to a summary."""
 
     turn: int
     tokens_before: int
     tokens_after: int
+
+
+class CacheMissed(Durable, frozen=True, tag="cache.missed"):
+    """Less of the prompt came from the vendor's cache than could have, and why.
+
+    `segment` is the first one that was not as before: model, system, tools, history; `cache` where all were. Tokens of
+    the last prompt could have been read from the cache; `cached_tokens` were, as far as the vendor tells. `micro_usd`
+    is what the difference costs, if the prices are known.
+    """
+
+    turn: int
+    segment: Literal["model", "system", "tools", "history", "cache"]
+    why: str
+    expected_tokens: int
+    cached_tokens: int
+    micro_usd: int | None = None
 
 
 class RetryScheduled(Durable, frozen=True, tag="retrying"):
@@ -226,6 +247,7 @@ Event: TypeAlias = (
     | ApprovalRequested
     | ApprovalDecided
     | Compacted
+    | CacheMissed
     | RetryScheduled
     | BudgetReserved
     | BudgetSettled

@@ -58,11 +58,12 @@ class TakeMessages(Struct, frozen=True, kw_only=True):
 
     A later one waits while an earlier one of its thread is pending or being sent. Result: their records. What a program
     that is gone was sending comes back first, as `doubtful`: nobody knows whether it was delivered. So does what was
-    not settled within `seconds`, but for those that the caller is `holding`.
+    not settled within `seconds`, and what this very `taker` has taken before, but for those that it is `holding`.
     """
 
     channel: str
     most: int
+    taker: str = ""
     seconds: float = 90.0
     holding: tuple[str, ...] = ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -14,14 +14,16 @@ StepStatus: TypeAlias = Literal["started", "done", "failed", "unknown"]
 class Step(Struct, frozen=True, kw_only=True):
     """One recorded act of a run, key (task, turn, index): index 0 is the model call, 1… the tool calls of its reply.
 
-    Turn 0 index 0 holds what the run began with. `output` is the JSON of a `Reply`, a `ToolResult` or a list of
-    messages. `input_hash` (effects only) is that of tool, arguments and tool version. `attempt` counts how often the
-    body of an effect was begun, and it may begin 1 + `retries` times: so often a person said so. Times are UTC ms.
+    Turn 0 index 0 holds what the run began with; -1, -2 … are what was changed in the history before the model was
+    asked (kind `context`, in that order). `output` is the JSON of a `Reply`, a `ToolResult`, a list of messages or a
+    change of the history. `input_hash` is that of an effect's tool, arguments and tool version; of a model call what it
+    was asked with. `attempt` counts how often the body of an effect was begun, and it may begin 1 + `retries` times: so
+    often a person said so. A call that was `denied` did not run. Times are UTC ms.
     """
 
     turn: int
     index: int
-    kind: Literal["opening", "model", "tool"]
+    kind: Literal["opening", "context", "model", "tool"]
     name: str
     status: StepStatus
     output: bytes | None = None
@@ -32,6 +34,7 @@ class Step(Struct, frozen=True, kw_only=True):
     ended: int | None = None
     attempt: int = 1
     retries: int = 0
+    denied: bool = False
 
     @property
     def begins_again(self) -> bool:
@@ -67,7 +70,10 @@ class SessionRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A question to a person, bound by `digest` to the bytes of one call. Times are UTC ms."""
+    """A question to a person, bound by `digest` to the bytes of one call and of what it names. Times are UTC ms.
+
+    `rule` is the narrowest rule of the policy that would allow such calls; None where none is offered.
+    """
 
     id: str
     task: str
@@ -82,6 +88,16 @@ class ApprovalRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     created: int = 0
     expires: int | None = None
+    rule: dict[str, Any] | None = None
+
+
+class Hold(Struct, frozen=True):
+    """Who writes where: a path from the workspace's root, the task and its session's name, since when (UTC ms)."""
+
+    path: str
+    task: str
+    session: str
+    since: int
 
 
 class Word(Struct, frozen=True, kw_only=True):

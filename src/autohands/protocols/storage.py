@@ -12,7 +12,7 @@ from autohands.protocols.events import Durable, Fleeting
 from autohands.protocols.outbox import Outbox
 from autohands.protocols.process import JobRow
 from autohands.protocols.queues import Queues
-from autohands.protocols.records import ApprovalRecord, SessionRecord, Step, Word
+from autohands.protocols.records import ApprovalRecord, Hold, SessionRecord, Step, Word
 from autohands.protocols.schedule import Schedules
 from autohands.protocols.task import Child, TaskRecord, TaskState
 from autohands.protocols.topics import Topics
@@ -138,6 +138,18 @@ class Storage(Protocol):
 
     async def approvals(self, *, task: str | None = None, pending: bool = True) -> list[ApprovalRecord]:
         """Approvals, oldest first."""
+        ...
+
+    async def permitted(self, session: str) -> list[dict[str, Any]]:
+        """The rules by which a person has allowed calls for the rest of a session, oldest first."""
+        ...
+
+    async def asked(self, n: int) -> int | None:
+        """When the n-th last question was put to a person, in UTC ms; None where there were not so many."""
+        ...
+
+    async def held(self, place: str, session: str) -> Hold | None:
+        """A write lease in a workspace that a running task of another session has; None where there is none."""
         ...
 
     async def words(self, task: str) -> list[Word]:

@@ -23,12 +23,16 @@ Arguments: TypeAlias = dict[str, Any]
 
 
 class ToolResult(Struct, frozen=True, omit_defaults=True):
-    """What a tool answers: text for the model, structured data beside it, images; `failed` if it could not do it."""
+    """What a tool answers: text for the model, structured data beside it, images; `failed` if it could not do it.
+
+    `full` is the whole text where `text` has only both ends of it.
+    """
 
     text: str
     data: dict[str, Any] | None = None
     images: tuple[BlobRef, ...] = ()
     failed: bool = False
+    full: BlobRef | None = None
 
 
 class Tool(Protocol):
@@ -50,6 +54,11 @@ class Tool(Protocol):
     @property
     def timeout_seconds(self) -> float:
         """How long a call may take before it is cancelled."""
+        ...
+
+    @property
+    def poll(self) -> float | None:
+        """Seconds after which the same call makes sense again, for a tool that asks how something stands; else None."""
         ...
 
     def effect(self, arguments: Arguments) -> Effect:

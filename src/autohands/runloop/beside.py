@@ -21,7 +21,7 @@ class Beside:
         self._grace_seconds = grace_seconds
         self._open = False
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._running
@@ -41,31 +41,32 @@ class Beside:
     def start(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
         """Begin `work`, after what was cancelled under that name has ended; not if something runs under it."""
         if self._open and name not in self._running:
-            task = asyncio.create_task(self._run(work, self._leaving.get(name)), name=name)
+            former = {each for each in self._leaving if each.get_name() == name}
+            task = asyncio.create_task(self._run(work, former), name=name)
             self._running[name] = task
             task.add_done_callback(self._ended)
 
     def cancel(self, name: str) -> None:
         """Cancel what runs under a name."""
         if task := self._running.pop(name, None):
-            self._leaving[name] = task
+            self._leaving.add(task)
             task.cancel()
 
-    async def _run(self, work: Callable[[], Awaitable[None]], former: asyncio.Task[None] | None) -> None:
-        if former is not None:
-            await asyncio.wait((former,), timeout=self._grace_seconds)
+    async def _run(self, work: Callable[[], Awaitable[None]], former: set[asyncio.Task[None]]) -> None:
+        if former:
+            await asyncio.wait(former, timeout=self._grace_seconds)
         await work()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        for known in (self._running, self._leaving):
-            if known.get(task.get_name()) is task:
-                del known[task.get_name()]
+        self._leaving.discard(task)
+        if self._running.get(task.get_name()) is task:
+            del self._running[task.get_name()]
         if not task.cancelled() and (error := task.exception()):
             logger.error("%s crashed", task.get_name(), exc_info=error)
         self._tell()  # not before it counts as ended: who is told may want to begin it again
 
     async def _left(self) -> None:
         if self._leaving:
-            await asyncio.wait(self._leaving.values(), timeout=self._grace_seconds)
-        for name in self._leaving:
-            logger.error("%s does not end; it is left behind", name)
+            await asyncio.wait(self._leaving, timeout=self._grace_seconds)
+        for task in self._leaving:
+            logger.error("%s does not end; it is left behind", task.get_name())

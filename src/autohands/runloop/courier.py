@@ -19,7 +19,7 @@ from autohands.protocols.errors import AutoHandsError, Conflict, NotFound, Retry
 from autohands.protocols.outbox import MessageRecord, SettleMessage, StrandMessages, TakeMessages
 from autohands.protocols.storage import Bell, Storage
 from autohands.sdk.failpoint import failpoint
-from autohands.sdk.identity import now_ms
+from autohands.sdk.identity import new_id, now_ms
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +67,15 @@ class Courier:
         doubtful: Doubtful = "hold",
         attempts: int = 8,
         pace: Pace = STEADY,
+        stopped: Callable[[], object] = lambda: None,
     ) -> None:
         self._storage = storage
         self._channels = channels
         self._label = doubtful == "label"
         self._attempts = attempts
         self._pace = pace
+        self._name = new_id("courier")
+        self._stopped = stopped
         self._seen: set[str] = set()
         self._taking: asyncio.Task[int] | None = None
         self._sending: dict[str, dict[str, asyncio.Task[None]]] = {}
@@ -115,12 +118,13 @@ class Courier:
                 logger.warning("the outbox cannot be read: %s", error)
                 await asyncio.sleep(self._pace.look_seconds)
                 continue
-            if changes := self._wanted(due):
+            stopped = self._stopped() is not None
+            if changes := [] if stopped else self._wanted(due):
                 # What is taken up is sent or put back, whatever ends this: it is not cancelled half-way.
                 self._taking = tasks.create_task(self._take(tasks, changes), name="take messages")
                 if await asyncio.shield(self._taking):
                     continue
-            await self._rest(due, tried=bool(changes))
+            await self._rest(due, tried=stopped or bool(changes))
 
     def _wanted(self, due: dict[str, int]) -> list[Change]:
         """What to take up: of each channel what is due, and at its first sight what was left as `sending`."""
@@ -132,9 +136,12 @@ class Courier:
             if name not in channels:
                 changes.append(StrandMessages(channel=name, reason=f"no extension offers the channel {name!r}"))
             elif len(mine) < SLOTS and (at <= now or name not in self._seen):
-                lease = self._pace.send_seconds + LEASE_SECONDS
-                changes.append(TakeMessages(channel=name, most=SLOTS - len(mine), seconds=lease, holding=mine))
+                changes.append(self._taking_up(name, mine))
         return changes
+
+    def _taking_up(self, channel: str, mine: tuple[str, ...]) -> TakeMessages:
+        seconds = self._pace.send_seconds + LEASE_SECONDS
+        return TakeMessages(channel=channel, most=SLOTS - len(mine), taker=self._name, seconds=seconds, holding=mine)
 
     async def _take(self, tasks: asyncio.TaskGroup, changes: list[Change]) -> int:
         """Take messages up and begin to deliver them; how many, and channels seen for the first time."""

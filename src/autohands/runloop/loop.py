@@ -57,7 +57,7 @@ class RunLoop:
         self._modes = Modes(modes)
         self._beside = Beside(self.wake_up)
         self._observers = Observers()
-        self._timers = Timers(clock)
+        self._timers = Timers(clock, lambda name: f"timer {name}" in self._beside)
         self._signals = Signals(self.wake_up)
         self._services = Services(self._beside)
         self._synced: dict[tuple[str, str], Source | Observer] = {}
@@ -163,6 +163,8 @@ class RunLoop:
 
     def remove(self, name: str) -> None:
         """Take out whatever has that name, if anything has; what it is doing is cancelled."""
+        for synced in (("source", name), ("observer", name)):
+            self._synced.pop(synced, None)
         self._remove("observer", name)
         self._signals.remove(name)
         self._timers.remove(name)

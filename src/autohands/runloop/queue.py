@@ -8,6 +8,8 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from autohands.protocols.changes import Enqueue
 from autohands.protocols.errors import BadRequest, Conflict, NotFound, RetryableError
 from autohands.protocols.loop import Middleware
@@ -33,7 +35,7 @@ class TaskQueue:
     """Submits tasks and publishes through its middleware, which is asked for at each pass: it may come and go.
 
     `depth`, `children` and `descendants` bound how deep tasks may start further ones, how many one may start, and how
-    many a root with all beneath it.
+    many a root with all beneath it. A task that names no workspace works in its session's, else in `workspace`.
     """
 
     def __init__(
@@ -44,9 +46,11 @@ class TaskQueue:
         depth: int = 8,
         children: int = 1000,
         descendants: int = 10_000,
+        workspace: str | None = None,
     ) -> None:
         self._storage = storage
         self._middleware = middleware
+        self._workspace = workspace
         self._depth = depth
         self._children = children
         self._descendants = descendants
@@ -61,11 +65,22 @@ class TaskQueue:
         return await through(self._middleware(), lambda each: each.submit, self._enqueue)(checked(task))
 
     async def _enqueue(self, task: Task) -> TaskRecord:
+        placed = await self._placed(checked(task))
         failpoint("queue.submit")
-        change = Enqueue(task=checked(task), depth=self._depth, children=self._children, descendants=self._descendants)
+        change = Enqueue(task=placed, depth=self._depth, children=self._children, descendants=self._descendants)
         record: TaskRecord = (await self._storage.commit(change))[0]
         failpoint("queue.submitted")
         return record
+
+    async def _placed(self, task: Task) -> Task:
+        """The task with its workspace: the same one when it is submitted again."""
+        if task.workspace is not None or self._workspace is None:
+            return task
+        own = None
+        if task.session is not None:
+            with contextlib.suppress(NotFound):
+                own = (await self._storage.session(task.session, task.principal)).workspace
+        return replace(task, workspace=own or self._workspace)
 
     # --- topics ----------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ class Services:
 
     def __init__(self, beside: Beside) -> None:
         self._beside = beside
+        self._hushed = False
         self._services: dict[str, Service] = {}
 
     def add(self, service: Service) -> None:
@@ -63,7 +64,7 @@ class Services:
             raise Conflict(f"the run loop has a {service.key!r} already", hint="rename one of them, or remove it first")
         self.remove(service.status.kind, service.status.name)
         self._services[service.key] = service
-        self._beside.start(service.key, service.live)
+        self._begin(service)
 
     def remove(self, kind: str, name: str) -> None:
         """Cancel it; another one of the same name begins when this one has ended."""
@@ -73,12 +74,18 @@ class Services:
 
     def start(self) -> None:
         """Begin all that have not ended."""
-        for key, service in self._services.items():
+        self._hushed = False
+        for service in self._services.values():
             if service.status.state != "ended":
-                self._beside.start(key, service.live)
+                self._begin(service)
+
+    def _begin(self, service: Service) -> None:
+        if not (self._hushed and service.status.kind == "source"):
+            self._beside.start(service.key, service.live)
 
     def hush(self) -> None:
-        """Hear no source any more."""
+        """Hear no source any more, not even one that comes now."""
+        self._hushed = True
         for key, service in self._services.items():
             if service.status.kind == "source":
                 self._beside.cancel(key)

@@ -28,8 +28,8 @@ class Timer(Struct, frozen=True, kw_only=True):
     """Fires after `after_seconds`, and then every `every_seconds` if that is given; at least one of them is.
 
     It fires in its `modes` only, never early, and may be late by `tolerance_seconds`, so that timers share a wake-up.
-    Whatever times went by meanwhile, it fires once; and not while what it began the last time goes on. Those that are
-    due together fire in their `order`.
+    Whatever times went by meanwhile, it fires once; and not while what it began the last time goes on: one that fires
+    once waits for that to end. Those that are due together fire in their `order`.
 
     Raises:
         BadRequest: A time is missing or makes no sense.
@@ -67,8 +67,10 @@ class Timer(Struct, frozen=True, kw_only=True):
 class Timers:
     """The timers of one loop, and when each is due."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, busy: Callable[[str], bool] = lambda name: False) -> None:
+        """`busy` says whether what a timer of a name began goes on."""
         self._clock = clock
+        self._busy = busy
         self._timers: dict[str, Timer] = {}
         self._due: dict[str, float] = {}
         self._statuses: dict[str, Status] = {}
@@ -89,7 +91,7 @@ class Timers:
     def take_due(self, mode: str) -> list[tuple[Timer, Status]]:
         """Those that fire now in `mode`; one that does not repeat is gone with it."""
         now = self._clock.now()
-        due = [each for each in self._timers.values() if mode in each.modes and self._due[each.name] <= now]
+        due = [each for each in self._awaited(mode) if self._due[each.name] <= now]
         due.sort(key=lambda each: (each.order, self._due[each.name]))
         taken = [(each, self._statuses[each.name]) for each in due]
         for each in due:
@@ -103,9 +105,17 @@ class Timers:
     def next_at(self, mode: str) -> float | None:
         """When the loop has to wake at the latest, so that none fires later in `mode` than it may."""
         return min(
-            (self._due[each.name] + each.tolerance_seconds for each in self._timers.values() if mode in each.modes),
+            (self._due[each.name] + each.tolerance_seconds for each in self._awaited(mode)),
             default=None,
         )
+
+    def _awaited(self, mode: str) -> list[Timer]:
+        """Those whose time counts now."""
+        return [
+            each
+            for each in self._timers.values()
+            if mode in each.modes and (each.every_seconds is not None or not self._busy(each.name))
+        ]
 
     def status(self) -> list[Status]:
         """How each does."""

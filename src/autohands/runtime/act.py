@@ -13,11 +13,12 @@ from autohands.protocols.changes import RecordStep
 from autohands.protocols.context import Parked, Wait
 from autohands.protocols.errors import ToolError
 from autohands.protocols.events import ToolFinished, ToolOutput, ToolStarted
-from autohands.protocols.guard import Allow, Ask, Deny
+from autohands.protocols.guard import Allow, Ask
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.records import Step
 from autohands.protocols.tool import ToolResult
 from autohands.runtime.around import carry_out, is_cancelled, reconcile
+from autohands.runtime.guards.denials import denied_in
 from autohands.runtime.replay import NOT_REPLAYED
 from autohands.runtime.toolbox import Checked
 from autohands.sdk.clip import clip_ends, json_safe
@@ -45,6 +46,7 @@ class Admitted(msgspec.Struct, frozen=True):
     index: int
     checked: Checked
     ctx: ExecutionContext
+    asked: Ask | None = None
 
 
 class Act:
@@ -57,7 +59,7 @@ class Act:
         self._waits: list[Wait] = []
         self._held: dict[bool, int] = {}
         self._side_by_side = asyncio.Semaphore(parts.limits.parallel)
-        self.denied: list[ToolCall] = []
+        self.denied: list[ToolCall] = denied_in(turn)
 
     async def run(self) -> list[ToolResult | None]:
         """The results, in the order asked.
@@ -73,8 +75,8 @@ class Act:
         for group in _groups(admitted):
             if self._parts.lease.pausing:
                 raise Parked(*self._waits)
-            if not self._is_held(group[0]):
-                await self._run_group(group)
+            if not self._is_held(group[0]) and (ready := await self._as_approved(group)):
+                await self._run_group(ready)
         if self._waits:
             raise Parked(*self._waits)
         return self._results
@@ -105,6 +107,7 @@ class Act:
         step = self._turn.steps.get(index)
         if step is None and self._replayed(index, call):
             return None
+        self._parts.loops.enter(self._turn.number, index, call, self._parts.now())
         try:
             checked = self._parts.toolbox.check(call)
         except ToolError as error:
@@ -118,6 +121,9 @@ class Act:
             return None
         if self._parts.recorded is not None and checked.effect != "read":
             self._refuse(index, call, NOT_REPLAYED, step)
+            return None
+        if step is None and (objection := self._parts.loops.objection(self._turn.number, index)):
+            self._end_denied(index, call, objection)
             return None
         return await self._judge(Admitted(index, checked, ctx), approved=step is not None)
 
@@ -134,15 +140,25 @@ class Act:
         if isinstance(verdict, Allow) or (approved and isinstance(verdict, Ask)):
             return each
         if isinstance(verdict, Ask):
-            answer = await self._parts.approvals.answer(self._turn.number, each.index, each.checked, verdict, each.ctx)
-            if isinstance(answer, Wait):
-                self._wait(each.index, [answer], repeatable=False)
-                return None
-            if answer.allowed:
-                return each
-            verdict = Deny(answer.reason)
+            return await self._answered(msgspec.structs.replace(each, asked=verdict), verdict)
         self._deny(each.index, each.checked.call, verdict.reason)
         return None
+
+    async def _answered(self, each: Admitted, ask: Ask) -> Admitted | None:
+        """The call, if a person has said yes to it as it is now."""
+        answer = await self._parts.approvals.answer(self._turn.number, each.index, each.checked, ask, each.ctx)
+        if isinstance(answer, Wait):
+            self._wait(each.index, [answer], repeatable=False)
+        elif answer.allowed:
+            return each
+        else:
+            self._deny(each.index, each.checked.call, answer.reason)
+        return None
+
+    async def _as_approved(self, group: Sequence[Admitted]) -> list[Admitted]:
+        """Those calls that may run: what ran since a call was approved may have changed what it would do."""
+        found = [each if each.asked is None else await self._answered(each, each.asked) for each in group]
+        return [each for each in found if each is not None]
 
     async def _settle(self, index: int, checked: Checked, ctx: ExecutionContext, step: Step) -> None:
         """An effect that had begun when the program stopped: its outcome if the tool can tell, else unknown."""
@@ -166,14 +182,9 @@ class Act:
 
     async def _run_one(self, each: Admitted) -> None:
         index, checked = each.index, each.checked
-        started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
-        if checked.repeatable:
-            self._parts.lease.emit(started)
-        else:
-            intent = self._step(index, checked.call.name, "started", None, checked.digest)
-            failpoint("act.intended")
-            await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
-            failpoint("act.begun")
+        if checked.effect != "read" and await self._is_kept_off(each):
+            return
+        await self._begin(index, checked)
         try:
             async with self._side_by_side:
                 result = await carry_out(checked.tool, each.ctx, checked.arguments, self._parts.limits.output_bytes)
@@ -187,10 +198,32 @@ class Act:
                 return
             result = ToolResult(CANNOT_WAIT.format(name=checked.call.name, effect=checked.effect), failed=True)
         failpoint("act.carried_out")
+        if checked.effect == "read" and self._parts.unchanged:
+            result = self._parts.history.repeats.answer(checked.call, result)
         self._record(index, checked.call, result, _status(result), None if checked.repeatable else checked.digest)
         failpoint("act.recorded")
         if is_cancelled():
             raise asyncio.CancelledError  # the tool took no notice of it
+
+    async def _begin(self, index: int, checked: Checked) -> None:
+        """Tell that a call begins; an effect's intent is durable before it does."""
+        started = ToolStarted(turn=self._turn.number, index=index, call=checked.call, effect=checked.effect)
+        if checked.repeatable:
+            self._parts.lease.emit(started)
+            return
+        intent = self._step(index, checked.call.name, "started", None, checked.digest)
+        failpoint("act.intended")
+        await self._parts.lease.commit(*self._parts.purse.take_pending(), RecordStep(step=intent), event=started)
+        failpoint("act.begun")
+
+    async def _is_kept_off(self, each: Admitted) -> bool:
+        """Whether an effect must not run here and now: everything is stopped, or another run writes there."""
+        await self._parts.halt()
+        leases, purse = self._parts.leases, self._parts.purse
+        taken = None if leases is None else await leases.claim(each.checked, each.ctx, purse.take_pending)
+        if taken is not None:
+            self._record(each.index, each.checked.call, ToolResult(taken, failed=True), "failed")
+        return taken is not None
 
     def _record(
         self,
@@ -200,18 +233,18 @@ class Act:
         status: Literal["done", "failed", "unknown", "denied"],
         digest: bytes | None = None,
     ) -> None:
-        kept: Literal["done", "failed", "unknown"] = "failed" if status == "denied" else status
+        result = self._parts.loops.told(self._turn.number, index, result, warn=status in ("done", "failed"))
         self._results[index - 1] = result
         told = ToolFinished(turn=self._turn.number, index=index, call_id=call.id, name=call.name, status=status)
         if status == "unknown":  # what was told stays told, even where a person decides otherwise
             told = msgspec.structs.replace(told, result=result)
-        self._parts.lease.note(self._step(index, call.name, kept, msgspec.json.encode(result), digest), told)
+        self._parts.lease.note(self._step(index, call.name, status, msgspec.json.encode(result), digest), told)
 
     def _step(
         self,
         index: int,
         name: str,
-        status: Literal["started", "done", "failed", "unknown"],
+        status: Literal["started", "done", "failed", "unknown", "denied"],
         output: bytes | None,
         digest: bytes | None,
     ) -> Step:
@@ -221,7 +254,8 @@ class Act:
             index=index,
             kind="tool",
             name=name,
-            status=status,
+            status="failed" if status == "denied" else status,
+            denied=status == "denied",
             output=output,
             idempotent=digest is None,
             input_hash=digest,
@@ -238,6 +272,9 @@ class Act:
 
     def _deny(self, index: int, call: ToolCall, reason: str) -> None:
         self.denied.append(call)
+        self._end_denied(index, call, reason)
+
+    def _end_denied(self, index: int, call: ToolCall, reason: str) -> None:
         self._record(index, call, ToolResult(f"denied: {reason}", failed=True), "denied")
 
     def _show(self, index: int, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What surrounds each entry into a tool, in a fixed order: time limit → run → made safe for JSON → clip."""
+"""What surrounds each entry into a tool, in a fixed order: time limit → run → made safe for JSON → offload, clip."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from autohands.protocols.context import Parked, ToolContext
 from autohands.protocols.errors import AutoHandsError
 from autohands.protocols.tool import Arguments, Tool, ToolResult
+from autohands.runtime.results import offloaded
 from autohands.sdk.clip import clip_ends, json_safe
 
 Enter: TypeAlias = Callable[[], Awaitable[ToolResult | None]]
@@ -30,7 +31,10 @@ async def carry_out(tool: Tool, ctx: ToolContext, arguments: Arguments, output_b
     """
     late = "" if tool.effect(arguments) in ("read", "idempotent") else MAYBE_DONE
     result = await _run(tool, lambda: tool.run(ctx, arguments), tool.timeout_seconds, late)
-    return clean(result if result is not None else ToolResult("tool_crashed: no result", failed=True), output_bytes)
+    result = result if result is not None else ToolResult("tool_crashed: no result", failed=True)
+    if ctx.scope.turn and len(result.text) > output_bytes:  # a call outside of a run leaves no step to read it from
+        return await offloaded(result, ctx, output_bytes)
+    return clean(result, output_bytes)
 
 
 async def preview(tool: Tool, ctx: ToolContext, arguments: Arguments, output_bytes: int) -> str:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from autohands.protocols.changes import Change, Reserve, Settle
 from autohands.protocols.costs import Used
 from autohands.protocols.errors import AutoHandsError, ProviderError
-from autohands.protocols.events import BudgetReserved, BudgetSettled
+from autohands.protocols.events import BudgetSettled
 from autohands.protocols.messages import Usage
 from autohands.protocols.provider import Delta, LLMProvider, ModelInfo, Replied, Request, Retrying
 from autohands.protocols.storage import Lease, Storage
@@ -35,9 +35,10 @@ class Caps(Struct, frozen=True, kw_only=True):
     schedule: int | None = None
     unknown_price: int | None = UNKNOWN_PRICE
 
-    def reserve(self, key: str, amount: int, worst: Usage, sent: int) -> Reserve:
+    def reserve(self, key: str, amount: int, worst: Usage, sent: int, turn: int = 0) -> Reserve:
         """The change that puts a call's worst case aside."""
         return Reserve(
+            turn=turn,
             key=key,
             micro_usd=amount,
             run_cap=self.run,
@@ -109,14 +110,13 @@ class Purse:
         self._calls += 1
         key = f"{self._lease.record.id}:{self._lease.attempt}:{self.turn}:{self._calls}"
         self._model_calls, self._sent, self._open[key] = self._model_calls + 1, self._sent + sent, tokens
-        changes = [*self.take_pending(), self._caps.reserve(key, amount, worst, sent)]
+        changes = [*self.take_pending(), self._caps.reserve(key, amount, worst, sent, self.turn)]
         failpoint("purse.reserving")
         granted = (await self._lease.commit(*changes))[-1]
         failpoint("purse.reserved")
         if not granted:
             self._open.pop(key)
             raise refused(amount, f"; {self.spent / 1e6:.4f} USD are spent")
-        self._lease.emit(BudgetReserved(turn=self.turn, micro_usd=amount))
         return key
 
     def _check(self, tokens: int, sent: int) -> None:

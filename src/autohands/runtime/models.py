@@ -14,9 +14,11 @@ from autohands.runtime.retry import Retry
 
 Wrap: TypeAlias = Callable[[LLMProvider], LLMProvider]
 PREFERRED = ("anthropic", "openai", "gemini", "ark")
+LOCAL = "local"  # asked last: whether its server answers takes a look
 NO_MODEL = "no model: no provider has a key, and none is configured"
 NO_MODEL_HINT = (
-    "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or pass --model provider/model, or set `model` in config.toml; "
+    "set ANTHROPIC_API_KEY or OPENAI_API_KEY, or start a local server (Ollama), or pass --model provider/model, "
+    "or set `model` in config.toml; "
     "`autohands demo` needs none"
 )
 
@@ -66,7 +68,8 @@ def choose_model(names: Iterable[str | None], providers: Snapshot[LLMProvider]) 
     for name in names:
         if name:
             return _named(name, providers)
-    for known in (*PREFERRED, *(name for name in providers if name not in PREFERRED)):
+    others = sorted(set(providers) - {*PREFERRED, LOCAL})
+    for known in (*PREFERRED, *others, LOCAL):
         if known in providers and (provider := providers.get(known)).available and provider.default_model:
             return Choice(provider, provider.default_model)
     raise ProviderError(NO_MODEL, kind="auth", hint=NO_MODEL_HINT)

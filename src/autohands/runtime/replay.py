@@ -7,8 +7,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+from autohands.protocols.errors import NotFound
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.records import Step
+from autohands.protocols.storage import Storage
+from autohands.protocols.task import Task
 from autohands.protocols.tool import ToolResult
 from autohands.runtime.history import Turn, read_turns
 
@@ -40,6 +43,20 @@ class Recorded:
             for call, result in zip(turn.reply.tool_calls, turn.results, strict=True):
                 if result is not None:
                     self.take(call)
+
+
+async def read_recorded(storage: Storage, task: Task) -> Recorded | None:
+    """What the calls of the task returned that `task` replays; None if it replays none.
+
+    Raises:
+        NotFound: There is no such task, or it belongs to somebody else.
+    """
+    if task.replays is None:
+        return None
+    replayed = await storage.task(task.replays)
+    if replayed.task.principal != task.principal:
+        raise NotFound(f"there is no task {task.replays!r} to replay")
+    return Recorded(await storage.steps(replayed.id))
 
 
 def _key(call: ToolCall) -> bytes:

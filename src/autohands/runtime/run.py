@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,9 +21,13 @@ from autohands.runtime.act import Act
 from autohands.runtime.approvals import Approvals
 from autohands.runtime.context import ContextBuilder
 from autohands.runtime.governor import Metered, Purse
+from autohands.runtime.guards.denials import Denials
+from autohands.runtime.guards.leases import WriteLeases
+from autohands.runtime.guards.loops import Loops
 from autohands.runtime.guards.quota import Quota
 from autohands.runtime.history import History, Turn, is_cut_short
 from autohands.runtime.replay import Recorded
+from autohands.runtime.stopping import going_on
 from autohands.runtime.toolbox import Toolbox
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from autohands.core.context import ExecutionContext
 
 MAX_CUT_SHORT = 3
-MAX_DENIED_TURNS = 3
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -54,7 +58,8 @@ class RunLimits(msgspec.Struct, frozen=True):
 class Parts(msgspec.Struct, frozen=True):
     """What a run is made of: the names of its task turned into objects, once.
 
-    `on_unknown` says what becomes of an effect without an outcome; a replay's calls get what was `recorded`.
+    `on_unknown` says what becomes of an effect without an outcome; a replay's calls get what was `recorded`. With
+    `unchanged` a read that gives what stands in the history already says only so.
     """
 
     lease: Lease
@@ -71,6 +76,10 @@ class Parts(msgspec.Struct, frozen=True):
     quota: Quota
     on_unknown: OnUnknown = "tell"
     recorded: Recorded | None = None
+    loops: Loops = msgspec.field(default_factory=Loops)
+    leases: WriteLeases | None = None
+    halt: Callable[[], Awaitable[None]] = going_on
+    unchanged: bool = True
     now: Callable[[], int] = now_ms
 
 
@@ -82,12 +91,10 @@ class Run:
         self._turn = turns[-1] if turns else None
         self._recorded = _needs_more(self._turn)
         self._listened = parts.lease.attempt == 1 and parts.lease.record.forked_from is None
-        self._cut_short = 0
-        self._denied_turns = 0
-        self._denied: set[tuple[str, bytes]] = set()
-        self._stuck = False
-        self._characters = 0
-        self._measured = 0
+        self._cut_short = _cut_short(turns)
+        self._denials = Denials()
+        self._denials.fold(turns)
+        parts.loops.fold(turns)
 
     @property
     def turn(self) -> int:
@@ -116,8 +123,8 @@ class Run:
     def _limit(self) -> Reason | None:
         if self._parts.quota.exceeded:
             return "call_limit"
-        if self._stuck:
-            return "denied"
+        if self._denials.stuck or self._parts.loops.stuck:
+            return "denied" if self._denials.stuck else "loop"
         if self.turn >= self._parts.limits.turns:
             return "turn_limit"
         if self._parts.limits.deadline is not None and self._parts.now() >= self._parts.limits.deadline:
@@ -136,14 +143,12 @@ class Run:
         if self._parts.lease.pausing:
             raise Parked
         number = self.turn + 1
-        await self._listen(number)
-        request = await self._parts.builder.build(self._parts.history, self._parts.lease.record.session)
         self._parts.purse.turn = number
-        self._parts.metered.characters = self._estimate(request)
+        self._parts.builder.note_time(self._parts.history, number, self._parts.now())
+        await self._listen(number)
         self._parts.lease.emit(TurnStarted(turn=number))
         started = self._parts.now()
-        failpoint("run.asking")
-        reply = self._parts.history.distinct(await self._stream(request, number))
+        reply = self._parts.history.distinct(await self._reply(number))
         failpoint("run.replied")
         self._record(number, reply, started)
         failpoint("run.recorded")
@@ -160,15 +165,22 @@ class Run:
             self._parts.purse.pending.append(ReadWords(ids=tuple(word.id for word in unread), turn=number))
             self._parts.history.hear(word.text for word in unread)
 
-    def _estimate(self, request: Request) -> int:
-        """Characters of the request; only what came since the last turn is counted anew."""
-        for message in request.messages[self._measured :]:
-            self._characters += len(_ENCODER.encode(message))
-        self._measured = len(request.messages)
-        return self._characters + self._parts.builder.fixed_characters
+    async def _reply(self, number: int) -> Reply:
+        """What the model says; if it finds the request too long, what it says to a shorter one, once."""
+        builder, history, session = self._parts.builder, self._parts.history, self._parts.lease.record.session
+        request = await builder.build(history, session, number)
+        try:
+            return await self._stream(request, number)
+        except ProviderError as error:
+            if error.kind != "overflow":
+                raise
+            request = await builder.rebuild(history, session, number, error)
+        return await self._stream(request, number)
 
     async def _stream(self, request: Request, number: int) -> Reply:
         emit, reply = self._parts.lease.emit, None
+        self._parts.metered.characters = self._parts.builder.size
+        failpoint("run.asking")
         async for delta in self._parts.provider.stream(request):
             if isinstance(delta, TextPiece):
                 emit(TextDelta(text=delta.text, turn=number))
@@ -194,6 +206,7 @@ class Run:
             name=reply.model or self._parts.provider.name,
             status="done",
             output=_ENCODER.encode(reply),
+            input_hash=self._parts.builder.replied(self._parts.history, number, reply.usage),
             usage=reply.usage,
             started=started,
             ended=self._parts.now(),
@@ -212,17 +225,9 @@ class Run:
             return
         act = Act(self._parts, self._turn)
         results = await act.run()
-        self._parts.history.results(calls, results)
-        self._notice_denials(calls, act.denied)
-
-    def _notice_denials(self, calls: Sequence[ToolCall], denied: Sequence[ToolCall]) -> None:
-        """The run cannot go on where the model insists: the same denied call again, or nothing but denied calls."""
-        for call in denied:
-            key = (call.name, _ENCODER.encode(call.arguments))
-            self._stuck = self._stuck or key in self._denied
-            self._denied.add(key)
-        self._denied_turns = self._denied_turns + 1 if len(denied) == len(calls) else 0
-        self._stuck = self._stuck or self._denied_turns >= MAX_DENIED_TURNS
+        self._parts.history.results(calls, results, self._turn.number)
+        self._denials.notice(calls, act.denied)
+        self._cut_short = 0
 
     async def finish(self, reply: Reply) -> Ended | None:
         """End the task with this reply, or None where there is more to come."""
@@ -265,6 +270,7 @@ LIMIT_TEXTS: dict[str, str] = {
     "time_limit": "the time is over; raise [limits] time_seconds",
     "call_limit": "the limit of tool calls is reached; raise [limits] tool_calls",
     "denied": "the work cannot go on without a call that was denied",
+    "loop": "the model did the same again and again, after it was told so",
 }
 
 
@@ -277,6 +283,11 @@ def end_state(reason: Reason) -> TaskState:
         "attempts": "dead",
     }
     return states.get(reason, "failed")
+
+
+def _cut_short(turns: Sequence[Turn]) -> int:
+    """How many answers in a row were cut short before the last turn, which is judged anew where it is one."""
+    return sum(1 for _ in takewhile(lambda turn: is_cut_short(turn.reply), reversed(turns[:-1])))
 
 
 def _needs_more(turn: Turn | None) -> bool:

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -16,41 +16,48 @@ from autohands.core.context import ExecutionContext
 from autohands.core.registry import Generation, Registry, Snapshot
 from autohands.protocols.agent import Agent
 from autohands.protocols.changes import BackOff, Change, Finish, FixSystem, Park
-from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, Wait
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit
 from autohands.protocols.costs import Used
 from autohands.protocols.errors import (
     AutoHandsError,
     Fenced,
-    NotFound,
     ProviderError,
     RetryableError,
     StorageUnavailable,
-    ToolError,
 )
 from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
 from autohands.protocols.guard import Deny, Guard
-from autohands.protocols.messages import Message, ToolCall
+from autohands.protocols.messages import ToolCall
 from autohands.protocols.process import JobsOf, Spawn
 from autohands.protocols.provider import LLMProvider
-from autohands.protocols.records import Step
 from autohands.protocols.storage import Lease, Storage
-from autohands.protocols.task import OnUnknown, Task
+from autohands.protocols.task import OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
-from autohands.runtime.approvals import Approvals
+from autohands.runtime.approvals import Asking, approvals_of
 from autohands.runtime.around import carry_out
+from autohands.runtime.binding import Environment
 from autohands.runtime.children import Nobody, Offspring, Parent
-from autohands.runtime.context import ContextBuilder, opening, system_prompt
+from autohands.runtime.context import ContextBuilder, opening, opening_step, system_prompt
 from autohands.runtime.governor import Caps, Metered, Purse, Quotas, Till
+from autohands.runtime.guards.inforce import InForce
+from autohands.runtime.guards.leases import WriteLeases
+from autohands.runtime.guards.loops import Loops
 from autohands.runtime.guards.quota import Quota
 from autohands.runtime.history import Turn, fold
-from autohands.runtime.models import ProviderModels, choose_model, recording
-from autohands.runtime.replay import Recorded
+from autohands.runtime.models import Choice, ProviderModels, choose_model, recording
+from autohands.runtime.replay import read_recorded
+from autohands.runtime.results import READ_RESULT, read_result_tool
 from autohands.runtime.retry import Retry
 from autohands.runtime.run import LIMIT_TEXTS, Parts, Run, RunLimits, end_state
 from autohands.runtime.sessions import Session, SessionManager
+from autohands.runtime.stopping import Stopping
+from autohands.runtime.summary import Summariser
+from autohands.runtime.tokens import Ratios
 from autohands.runtime.toolbox import Checked, Toolbox, narrowed
+from autohands.runtime.waiting import nothing_to_wait_for, wait_for_signal
+from autohands.runtime.window import Compacting, Window
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id, now_ms
 
@@ -74,6 +81,7 @@ class Shared(Struct, frozen=True, kw_only=True):
     blobs: Blobs
     secrets: Secrets
     submit: Submit
+    environment: Environment = dict
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -88,8 +96,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     caps: Caps = Caps(run=5_000_000, day=20_000_000)
     quotas: Quotas = Quotas()
     tool_calls: int | None = None
-    approval_seconds: float = 24 * 3600.0
+    asking: Asking = Asking()
     on_unknown: OnUnknown = "tell"
+    compacting: Compacting = Compacting()
 
 
 class AgentRuntime:
@@ -102,18 +111,22 @@ class AgentRuntime:
         guards: tuple[Guard, ...],
         shared: Shared,
         settings: Settings,
+        stopping: Stopping,
     ) -> None:
         self._storage = storage
         self._generation = generation
-        self._guards = guards
+        self._force = InForce(guards)
         self._shared = shared
         self._settings = settings
+        self._stopping = stopping
         self._sessions = SessionManager(storage)
         self._till = Till(storage, lambda: self._settings.caps)
+        self._ratios = Ratios()
+        self._read_result = read_result_tool(storage)
 
     def configure(self, settings: Settings, guards: tuple[Guard, ...]) -> None:
-        """What begins from now on follows these."""
-        self._settings, self._guards = settings, guards
+        """What begins from now on follows these; what is under way only where they are stricter."""
+        self._settings, self._force.present = settings, guards
 
     async def handle(self, lease: Lease) -> None:
         """Carry a task as far as it goes: to its end, or to a wait. The engine's handler.
@@ -124,12 +137,14 @@ class AgentRuntime:
         """
         run = None
         try:
-            session = await self._sessions.open(lease.record)
-            run = await self._prepare(lease, session)
-            if await self._run(run):
-                self._sessions.close(session, lease.record)
+            with self._stopping.runs(lease.record.id):
+                session = await self._sessions.open(lease.record)
+                run = await self._prepare(lease, session)
+                if await self._run(run):
+                    self._sessions.close(session, lease.record)
         except Parked as parked:
             await _park(lease, run, parked)
+            return
         except asyncio.CancelledError as error:
             await _settle(lease, run, str(error.args[0]) if error.args else "cancelled")
             raise
@@ -142,6 +157,7 @@ class AgentRuntime:
         except Exception as error:  # a task's crash ends the task, not the program
             logger.exception("task %s crashed", lease.record.id)
             await _fail(lease, run, "failed", f"{type(error).__name__}: {error}")
+        self._force.over(lease.record.id)
 
     async def _run(self, run: Run) -> bool:
         """Run the loop to its end, within the time there is. Whether the session's history is what is recorded."""
@@ -161,53 +177,59 @@ class AgentRuntime:
         task, generation = lease.record.task, self._generation()
         agent = generation.agents.get(task.agent or self._settings.agent)
         choice = choose_model((task.model, agent.model, self._settings.model), generation.providers)
-        provider, model = choice.provider, choice.provider.describe(choice.model)
-        if task.record:
-            provider = recording(provider, task.record, generation.providers)
+        provider, model = self._provider(task, choice, generation), choice.provider.describe(choice.model)
         used = await self._storage.used(lease.record.id) if lease.attempt > 1 else Used()
         purse = Purse(lease, self._caps(task), await self._spent(lease), used, self._settings.quotas)
         quota = Quota(self._settings.tool_calls, used.tool_calls)
-        toolbox = self._toolbox(task, agent, generation, quota)
+        toolbox = self._toolbox(generation, agent, lease.record, quota)
         parent = Parent(lease.record, session.record, agent, generation)
         workspace = self._shared.workspace_of(session.record.workspace)
         metered = Metered(provider, purse)
-        system = session.record.system
-        if system is None:
-            system = await system_prompt(agent, workspace)
-            purse.pending.append(FixSystem(session=session.record.id, system=system))
+        system = await _system(agent, session, workspace, purse)
+        summariser = self._summariser(generation, purse, Choice(provider, choice.model))
+        window = Window(model, self._settings.compacting, self._ratios, summariser, lease.note)
         parts = Parts(
             lease=lease,
             storage=self._storage,
             history=session.history,
-            builder=ContextBuilder(agent, model, system, toolbox.schemas),
+            builder=ContextBuilder(agent, model, (system, toolbox.schemas), window, lease.emit),
             provider=Retry(metered),
             metered=metered,
             purse=purse,
             toolbox=toolbox,
-            approvals=await self._approvals(lease),
+            approvals=await approvals_of(lease, self._storage, self._settings.asking, self._shared.environment),
             limits=self._limits(task, agent, used),
             quota=quota,
             context=self._context(lease, parent, session.data, workspace, purse),
             on_unknown=task.on_unknown or self._settings.on_unknown,
-            recorded=await self._recorded(task),
+            recorded=await read_recorded(self._storage, task),
+            unchanged=self._settings.compacting.unchanged,
+            loops=Loops(toolbox.poll_of),
+            leases=WriteLeases(lease, self._storage),
+            halt=partial(self._stopping.halt, lease.record.id),
         )
         turns = await self._begin(lease, session, choice.name)
         if parts.recorded is not None:
             parts.recorded.skip(turns)
         return Run(parts, turns)
 
-    def _toolbox(self, task: Task, agent: Agent, generation: Generation, quota: Quota) -> Toolbox:
-        tools = narrowed(dict(generation.tools.items()), task.tools)
-        return Toolbox(tools, agent.tools, (*self._all_guards(generation), quota))
+    def _provider(self, task: Task, choice: Choice, generation: Generation) -> LLMProvider:
+        """Who is asked; where that is wished, what it says is written down."""
+        return recording(choice.provider, task.record, generation.providers) if task.record else choice.provider
 
-    async def _recorded(self, task: Task) -> Recorded | None:
-        """What the calls of the task returned that this one replays."""
-        if task.replays is None:
-            return None
-        replayed = await self._storage.task(task.replays)
-        if replayed.task.principal != task.principal:
-            raise NotFound(f"there is no task {task.replays!r} to replay")
-        return Recorded(await self._storage.steps(replayed.id))
+    def _toolbox(self, generation: Generation, agent: Agent, record: TaskRecord, quota: Quota) -> Toolbox:
+        """What the run may call; who has any tool may read back what they returned."""
+        tools = narrowed(dict(generation.tools.items()), record.task.tools)
+        if tools:
+            tools[READ_RESULT] = self._read_result
+        guards: tuple[Guard, ...] = (*self._force.of(record.id), *generation.guards.values(), quota)
+        return Toolbox(tools, (*agent.tools, READ_RESULT), guards)
+
+    def _summariser(self, generation: Generation, purse: Purse, own: Choice) -> Summariser:
+        """Who sums up: the configured model, else the run's own; at the run's expense."""
+        name = self._settings.compacting.model
+        choice = own if name is None else choose_model((name,), generation.providers)
+        return Summariser(Retry(Metered(choice.provider, purse)), choice.model)
 
     async def _begin(self, lease: Lease, session: Session, model: str) -> list[Turn]:
         """Tell that it begins or goes on, and fold what was recorded before."""
@@ -222,7 +244,7 @@ class AgentRuntime:
         if not any(step.kind == "opening" for step in steps):
             messages = opening(record.task)
             session.history.open(messages)
-            lease.note(_opening_step(messages))
+            lease.note(opening_step(messages))
         return turns
 
     def _context(
@@ -261,7 +283,7 @@ class AgentRuntime:
             secrets=shared.secrets,
             models=models,
             submit=shared.submit,
-            wait=_nothing_to_wait_for,
+            wait=nothing_to_wait_for,
             children=Nobody(),
         )
 
@@ -282,13 +304,12 @@ class AgentRuntime:
         scope = Scope(task=new_id("call"), session=session, agent="")
         services = self._services(session, self._shared.workspace_of(workspace), self.models(generation.providers))
         ctx = ExecutionContext(scope, services)
-        verdict = await Toolbox({name: tool}, "*", self._all_guards(generation)).judge(checked, ctx)
-        if isinstance(verdict, Deny):
-            return ToolResult(f"denied: {verdict.reason}", failed=True)
+        guards = (*self._force.present, *generation.guards.values())
+        verdict = await Toolbox({name: tool}, "*", guards).judge(checked, ctx)
+        reason = verdict.reason if isinstance(verdict, Deny) else self._stopping.refusal(checked.effect)
+        if reason is not None:
+            return ToolResult(f"denied: {reason}", failed=True)
         return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
-
-    def _all_guards(self, generation: Generation) -> tuple[Guard, ...]:
-        return (*self._guards, *generation.guards.values())
 
     def _limits(self, task: Task, agent: Agent, used: Used) -> RunLimits:
         deadline = task.deadline
@@ -306,27 +327,14 @@ class AgentRuntime:
         fresh = lease.attempt == 1 and lease.record.task.parent is None
         return 0 if fresh else await self._storage.spent(lease.record.id)
 
-    async def _approvals(self, lease: Lease) -> Approvals:
-        known = [] if lease.attempt == 1 else await self._storage.approvals(task=lease.record.id, pending=False)
-        return Approvals(lease, known, self._settings.approval_seconds, self._settings.output_bytes)
 
-
-async def _nothing_to_wait_for(key: str) -> dict[str, Any]:
-    raise ToolError(f"cannot_wait: there is no run that could wait for {key}")
-
-
-async def wait_for_signal(storage: Storage, task: str, key: str) -> dict[str, Any]:
-    """The payload of a task's signal.
-
-    Raises:
-        Parked: There is none yet.
-    """
-    signals = await storage.signals(task)
-    kind, _, name = key.partition(":")
-    for topic in (key, name if kind == "signal" else key):  # `signal:x` is told under `x`
-        if topic in signals:
-            return signals[topic]
-    raise Parked(Wait(kind if name else "signal", name or key))
+async def _system(agent: Agent, session: Session, workspace: Workspace, purse: Purse) -> str:
+    """The session's system prompt; a new one is kept with the first model call."""
+    if session.record.system is not None:
+        return session.record.system
+    system = await system_prompt(agent, workspace)
+    purse.pending.append(FixSystem(session=session.record.id, system=system))
+    return system
 
 
 async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
@@ -374,17 +382,3 @@ async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> No
             await lease.commit(Finish(state=end_state(reason), reason=reason, error=error))
     except Fenced:
         logger.warning("task %s runs elsewhere now", lease.record.id)
-
-
-def _opening_step(messages: tuple[Message, ...]) -> Step:
-    now = now_ms()
-    return Step(
-        turn=0,
-        index=0,
-        kind="opening",
-        name="opening",
-        status="done",
-        output=msgspec.json.encode(messages),
-        started=now,
-        ended=now,
-    )

@@ -87,6 +87,16 @@ class Toolbox:
         arguments = tool.validate(call.arguments)
         return Checked(call, tool, arguments, _effect_of(tool, arguments))
 
+    def poll_of(self, call: ToolCall) -> float | None:
+        """Seconds after which this call may be made again and is no repetition; None where it always is one."""
+        poll: float | None = getattr(self._tools.get(call.name), "poll", None)
+        if poll is None:
+            return None
+        try:
+            return poll if self.check(call).repeatable else None
+        except ToolError:
+            return None
+
     async def judge(self, checked: Checked, ctx: ToolContext) -> Verdict:
         """The strictest answer of all guards. One that raises or does not answer in time denies."""
         try:

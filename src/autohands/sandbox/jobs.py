@@ -125,14 +125,19 @@ class JobTable:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        for task in self._following:
-            task.cancel()
-        await asyncio.gather(*self._following, return_exceptions=True)
+        await self.end_all()
         unseen = [job for job in self._jobs.values() if job.row.status == "running"]  # cancelled before its first step
         await asyncio.gather(*(job.end() for job in unseen), return_exceptions=True)
         for job in self._jobs.values():
             job.release()
         self._jobs.clear()
+
+    async def end_all(self) -> None:
+        """End every job that is followed, and record how."""
+        following = tuple(self._following)
+        for task in following:
+            task.cancel()
+        await asyncio.gather(*following, return_exceptions=True)
 
     def of(self, session: str) -> Jobs:
         """The jobs of one session."""

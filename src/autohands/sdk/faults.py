@@ -31,7 +31,8 @@ _SPEND = (
 _OVERFLOW = (
     r"(?i)context.?(length|window).{0,20}exceed|exceed\w*.{0,40}context|maximum context length|prompt is too long|"
     r"too many (input )?tokens|input is too long|request_too_large|reduce the length|longer than the model|"
-    r"input length .{0,20}exceeds?|greater than the context length"
+    r"input length .{0,20}exceeds?|greater than the context length|token count .{0,20}exceeds|maximum prompt length|"
+    r"exceeds? max message tokens|context (size|length) (is )?too small|context.overflow|max_new_tokens. must be <="
 )
 _REFUSED = r"(?i)content_filter|sensitive_?content|content_policy|policy_violation|invalid_prompt|safety|cyber_policy"
 _AUTH = r"(?i)invalid_api_key|authentication_error|permission_error|invalid x-api-key"

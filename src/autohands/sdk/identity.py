@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 
 
 def now_ms() -> int:
@@ -16,4 +15,5 @@ def new_id(prefix: str) -> str:
     """`prefix_` and a UUIDv7 (RFC 9562, section 5.7): ids sort by the time they were made. Never parse one."""
     random = int.from_bytes(os.urandom(10), "big")
     value = now_ms() << 80 | 0x7 << 76 | (random >> 68 & 0xFFF) << 64 | 0x2 << 62 | random & (1 << 62) - 1
-    return f"{prefix}_{uuid.UUID(int=value)}"
+    text = f"{value:032x}"
+    return f"{prefix}_{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

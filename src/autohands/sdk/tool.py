@@ -24,7 +24,8 @@ class ToolOptions(TypedDict, total=False):
 
     `effect` is what a call does to the world, `effect_of(arguments)` refines it per call; `preview(ctx, **arguments)`
     returns the text of the approval, `reconcile(ctx, key, **arguments)` a result if the outcome of a call that a crash
-    interrupted can be told, else None.
+    interrupted can be told, else None. `poll` is for a tool that asks how something stands: after so many seconds the
+    same reading call is no repetition.
     """
 
     name: str
@@ -32,6 +33,7 @@ class ToolOptions(TypedDict, total=False):
     effect_of: Callable[[Arguments], Effect]
     version: str
     timeout_seconds: float
+    poll: float
     preview: Callable[..., Awaitable[str]]
     reconcile: Callable[..., Awaitable[ToolResult | None]]
 
@@ -51,6 +53,7 @@ class FunctionTool:
         self._options = options
         self.version = options.get("version", "1")
         self.timeout_seconds = options.get("timeout_seconds", 600.0)
+        self.poll = options.get("poll")
         self.schema = ToolSchema(
             options.get("name", function.__name__), self._signature.description, self._signature.schema
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final, Literal, TypeAlias
 
+import msgspec
+
 from autohands.protocols.changes import AskApproval, Decide
-from autohands.protocols.errors import Conflict, NotFound
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.events import ApprovalDecided
 from autohands.protocols.records import ApprovalRecord
 from autohands.sdk.failpoint import failpoint
@@ -17,16 +19,21 @@ Decision: TypeAlias = Literal["allow", "deny", "expired"]
 
 _FIELDS: Final = (
     *("id", "task", "turn", "index", "tool", "effect", "preview", "digest"),
-    *("state", "by", "reason", "created", "expires"),
+    *("state", "by", "reason", "created", "expires", "rule"),
 )
 _SELECT: Final = (
     "SELECT a.id, t.id, a.turn, a.idx, a.tool, a.effect, a.preview, a.digest, a.state, a.decided_by, a.reason,"
-    " a.created, a.expires FROM approval a JOIN task t ON t.seq = a.task"
+    " a.created, a.expires, a.rule FROM approval a JOIN task t ON t.seq = a.task"
 )
 
 
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_rule: Final = msgspec.json.Decoder(dict[str, Any])
+
+
 def _record(row: tuple[Any, ...]) -> ApprovalRecord:
-    return ApprovalRecord(**dict(zip(_FIELDS, row, strict=True)))
+    *values, rule = row
+    return ApprovalRecord(**dict(zip(_FIELDS, values, strict=False)), rule=rule and _rule.decode(rule))
 
 
 def get(connection: sqlite3.Connection, approval: str) -> ApprovalRecord:
@@ -57,8 +64,8 @@ def ask(tx: Transaction, change: AskApproval, task: TaskKey) -> ApprovalRecord:
     """Put a question to a person; the same id again changes nothing."""
     asked = change.approval
     tx.connection.execute(
-        "INSERT INTO approval(id, task, turn, idx, tool, effect, preview, digest, state, reason, created, expires)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?) ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO approval(id, task, turn, idx, tool, effect, preview, digest, state, reason, created, expires,"
+        " rule) VALUES(?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING",
         (
             asked.id,
             task.seq,
@@ -71,6 +78,7 @@ def ask(tx: Transaction, change: AskApproval, task: TaskKey) -> ApprovalRecord:
             asked.reason,
             asked.created or tx.now,
             asked.expires,
+            None if asked.rule is None else _encode(asked.rule),
         ),
     )
     failpoint("approvals.asked")
@@ -82,6 +90,7 @@ def decide(tx: Transaction, change: Decide) -> ApprovalRecord:
 
     Raises:
         NotFound: There is no such approval. Conflict: It was answered otherwise, or has expired.
+        BadRequest: It is to hold for the session, and no rule is offered for it.
     """
     record = get(tx.connection, change.approval)
     if record.state == change.decision:
@@ -92,12 +101,38 @@ def decide(tx: Transaction, change: Decide) -> ApprovalRecord:
     if record.expires is not None and record.expires <= tx.now:
         raise Conflict(f"approval {record.id} has expired", hint="nobody answered in time, which is a denial")
     task = tasks.key_of(tx.connection, record.task)
+    if change.for_session and change.decision == "allow":
+        _permit(tx, record, task.session, change.by)
     failpoint("approvals.deciding")
     _close(tx, task, record.id, change.decision, change.by)
     failpoint("approvals.decided")
     if f"approval:{record.id}" in waits.waits_of(tx, task.seq) and not _open(tx, task.seq):
         waits.wake(tx, task.seq)
     return get(tx.connection, record.id)
+
+
+def _permit(tx: Transaction, record: ApprovalRecord, session: str, by: str) -> None:
+    if record.rule is None:
+        raise BadRequest(
+            f"no rule is offered for {record.id}", hint="such calls are looked at each time: allow it once"
+        )
+    tx.connection.execute(
+        "INSERT INTO permission(session, rule, by, created) VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        (session, _encode(record.rule), by, tx.now),
+    )
+
+
+def permitted(connection: sqlite3.Connection, session: str) -> list[dict[str, Any]]:
+    """The rules that hold for a session, oldest first."""
+    rows = connection.execute("SELECT rule FROM permission WHERE session = ? ORDER BY created", (session,))
+    return [_rule.decode(rule) for (rule,) in rows]
+
+
+def asked(connection: sqlite3.Connection, n: int) -> int | None:
+    """When the n-th last question was put, in UTC ms."""
+    query = "SELECT created FROM approval ORDER BY created DESC LIMIT 1 OFFSET ?"
+    row = connection.execute(query, (n - 1,)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def expire(tx: Transaction, task: TaskKey) -> None:

@@ -13,9 +13,9 @@ from autohands.sdk.failpoint import failpoint
 from autohands.storage import events, steps
 from autohands.storage.changes import apply_leased
 from autohands.storage.claims import Claimed
-from autohands.storage.database import Work
 from autohands.storage.events import Entry, Kept
 from autohands.storage.transaction import Transaction
+from autohands.storage.work import Work
 
 _FENCE: Final = (
     "SELECT lease_token, status, (SELECT max(seq) FROM event WHERE event.task = task.seq) FROM task WHERE seq = ?"

@@ -17,6 +17,7 @@ from autohands.storage import (
     decisions,
     endings,
     forks,
+    holds,
     ledger,
     outbox,
     parking,
@@ -29,6 +30,7 @@ from autohands.storage import (
     tasks,
     topics,
 )
+from autohands.storage.readers import NO_TEXT
 from autohands.storage.transaction import TaskKey, Transaction
 
 Free: TypeAlias = Callable[[Transaction, Any], Any]
@@ -72,6 +74,7 @@ _LEASED: Final[Mapping[type, Leased]] = {
     protocol.FixSystem: sessions.fix_system,
     protocol.RecordStep: steps.record,
     protocol.ReadWords: signals.mark_read,
+    protocol.HoldPaths: holds.hold,
     protocol.AskApproval: approvals.ask,
     protocol.Reserve: ledger.reserve,
     protocol.Settle: ledger.settle,
@@ -85,12 +88,17 @@ def apply(tx: Transaction, change: Applicable) -> Any:
     """Carry out a change that needs no lease.
 
     Raises:
-        BadRequest: It needs one.
+        BadRequest: It needs one, or holds what cannot be written down.
     """
     function = _FREE.get(type(change))
     if function is None:
         raise BadRequest(f"{type(change).__name__} belongs to a running task: commit it through its lease")
-    return function(tx, change)
+    try:
+        return function(tx, change)
+    except UnicodeEncodeError:
+        raise BadRequest(f"{type(change).__name__}: {NO_TEXT}") from None
+    except OverflowError:
+        raise BadRequest(f"{type(change).__name__}: a number is too large", hint="it has 64 bits at most") from None
 
 
 def apply_leased(tx: Transaction, change: Applicable, task: TaskKey) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
 
 from msgspec import Struct
 
-from autohands.protocols.changes import Redo
+from autohands.protocols.changes import Finish, Redo
 from autohands.protocols.errors import Conflict
 from autohands.protocols.events import TaskQueued
 from autohands.protocols.storage import Serve
@@ -21,6 +21,7 @@ from autohands.storage import (
     events,
     executors,
     ledger,
+    line,
     parking,
     queues,
     resting,
@@ -48,6 +49,12 @@ _DESCENDANTS: Final = (
     "WITH RECURSIVE below(id) AS (SELECT id FROM task WHERE parent = :root"
     " UNION SELECT t.id FROM task t JOIN below b ON t.parent = b.id)"
     " SELECT seq, id, session, root FROM task WHERE id IN below AND ended IS NULL"
+)
+
+_CLAIM: Final = (
+    "UPDATE task SET status = 'running', lease_owner = ?, lease_token = lease_token + 1, attempt = attempt + 1,"
+    f" reason = NULL, updated = ? WHERE seq IN(SELECT value FROM json_each(?)) RETURNING {tasks.COLUMNS}, lease_token,"
+    f" (SELECT max(seq) FROM event WHERE event.task = task.seq), {signals.UNREAD}"
 )
 
 
@@ -108,7 +115,7 @@ class Sweep(Struct):
 def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) -> Sweep:
     """End what is late, wake what is due, take over what was abandoned, claim at most `free` tasks.
 
-    With `foreign`, also read what other processes want of those that run here.
+    With `foreign`, also read what others want of those that run here.
     """
     failpoint("claims.sweeping")
     family = _family(tx, scope.root)
@@ -116,19 +123,50 @@ def sweep(tx: Transaction, who: Who, scope: Scope, *, free: int, foreign: bool) 
     parking.wake_due(tx, family)
     watch = _take_over(tx, who, family)
     chosen = _choose(tx, scope, family, free)
-    if chosen.tasks:
-        executors.enlist(tx, who.id, who.process)
-    claimed = [_claim(tx, who, seq) for seq in chosen.tasks]
-    times = (parking.next_due(tx, family), deadline, watch, chosen.opens_at)
-    if claimed:
-        failpoint("claims.claimed")
     return Sweep(
-        claimed=claimed,
+        claimed=_claim_all(tx, who, chosen),
         wanted=_wanted(tx, who) if foreign else None,
-        next_at=min((time for time in times if time is not None), default=None),
+        next_at=_first(parking.next_due(tx, family), deadline, watch, chosen.opens_at),
         held=chosen.held,
         root_ended=scope.root is not None and _has_ended(tx, scope.root),
     )
+
+
+def claim_ready(tx: Transaction, who: Who, scope: Scope, *, free: int) -> Sweep:
+    """Claim at most `free` of the tasks that are ready. What time demands is left to `sweep`: it says only when, and
+    claims nothing as long as a task is to be ended that is late."""
+    late = deadlines.next_late(tx, None)
+    chosen = _choose(tx, scope, None, 0 if late is not None and late <= tx.now else free)
+    return Sweep(
+        claimed=_claim_all(tx, who, chosen),
+        wanted=None,
+        next_at=_first(parking.next_due(tx, None), late, chosen.opens_at),
+        held=chosen.held,
+        root_ended=False,
+    )
+
+
+def _first(*times: int | None) -> int | None:
+    return min((time for time in times if time is not None), default=None)
+
+
+def _claim_all(tx: Transaction, who: Who, chosen: Chosen) -> list[Claimed]:
+    if not chosen.tasks:
+        return []
+    executors.enlist(tx, who.id, who.process)
+    rows = tx.connection.execute(_CLAIM, (who.id, tx.now, json.dumps(chosen.tasks))).fetchall()
+    claimed = {each.key.seq: each for each in map(_claimed, rows)}
+    failpoint("claims.claimed")
+    return [each for seq in chosen.tasks if not _is_damaged(tx, each := claimed[seq])]
+
+
+def _is_damaged(tx: Transaction, claimed: Claimed) -> bool:
+    """Whether what a task asks cannot be read any more; then it is dead, and others go on."""
+    task = claimed.record.task
+    if task.kind != tasks.DAMAGED:
+        return False
+    endings.end(tx, Finish(state="dead", reason="failed", error=task.prompt), claimed.key)
+    return True
 
 
 def _family(tx: Transaction, root: str | None) -> str | None:
@@ -178,20 +216,11 @@ def _queues(tx: Transaction, scope: Scope, family: str | None) -> Iterable[str]:
     return [queue for (queue,) in rows]
 
 
-def _claim(tx: Transaction, who: Who, seq: int) -> Claimed:
-    tx.connection.execute(
-        "UPDATE task SET status = 'running', lease_owner = ?, lease_token = lease_token + 1, attempt = attempt + 1,"
-        " reason = NULL, updated = ? WHERE seq = ?",
-        (who.id, tx.now, seq),
-    )
-    *row, token, last_seq = tx.connection.execute(
-        f"SELECT {tasks.COLUMNS}, lease_token, (SELECT max(seq) FROM event WHERE event.task = task.seq)"
-        " FROM task WHERE seq = ?",
-        (seq,),
-    ).fetchone()
-    record = tasks.record_of(row)
-    key = TaskKey(seq, record.id, record.session, record.root)
-    return Claimed(record, key, token, last_seq or 0, signals.unread(tx, seq))
+def _claimed(row: Sequence[Any]) -> Claimed:
+    *columns, token, last_seq, unread = row
+    record = tasks.record_of(columns)
+    key = TaskKey(record.seq, record.id, record.session, record.root)
+    return Claimed(record, key, token, last_seq or 0, bool(unread))
 
 
 def _wanted(tx: Transaction, who: Who) -> list[Wanted]:
@@ -244,7 +273,7 @@ def resign(tx: Transaction, executor: str) -> None:
         if control == "cancel":
             endings.end(tx, endings.CANCELLED, key)
         else:
-            resting.put_back(tx, key)
+            line.put_back(tx, key)
     executors.dismiss(tx, executor)
 
 
@@ -258,6 +287,8 @@ def redo(tx: Transaction, change: Redo) -> TaskRecord:
     status, owner, reason = tx.connection.execute(
         "SELECT status, lease_owner, reason FROM task WHERE seq = ?", (key.seq,)
     ).fetchone()
+    if tasks.get(tx.connection, key.id).task.kind == tasks.DAMAGED:
+        raise Conflict(f"what task {key.id} asks cannot be read any more", hint="ask for it anew")
     if status in ("done", "cancelled"):
         raise Conflict(f"task {key.id} is {status}", hint=f'say more with `autohands run --session {key.session} "…"`')
     if status in ("failed", "dead"):
@@ -303,4 +334,4 @@ def _free(tx: Transaction, task: TaskKey, owner: str) -> None:
         hint = f"wait for it, or `autohands task cancel {task.id}`"
         raise Conflict(f"task {task.id} is running, in process {process[2]}", hint=hint)
     tx.connection.execute("UPDATE task SET lease_token = lease_token + 1, control = NULL WHERE seq = ?", (task.seq,))
-    resting.put_back(tx, task)
+    line.put_back(tx, task)

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from autohands.protocols.errors import StorageUnavailable
 
 BUSY_SECONDS: Final = 10.0
-LOG_BYTES: Final = 16 << 20
+LOG_BYTES: Final = 64 << 20
 _STATEMENTS: Final = 512
 _NO_ROOM_BYTES: Final = 64 << 10
 _PATIENCE_MS: Final = 500
@@ -60,7 +60,7 @@ def connect(path: Path, *, read_only: bool = False, immutable: bool = False) -> 
             connection.execute("PRAGMA query_only = ON")
         else:
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA wal_autocheckpoint = 1000")
+            connection.execute("PRAGMA wal_autocheckpoint = 0")  # the writer does it while nobody waits
             connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 0")
     except sqlite3.Error:
@@ -98,6 +98,11 @@ def shorten_log(connection: sqlite3.Connection) -> bool:
         return bool(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0)
     finally:
         connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+
+
+def carry_over(connection: sqlite3.Connection) -> None:
+    """Carry over into the database what no reader needs in the log: it begins anew then, and does not grow."""
+    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
 
 def is_fatal(error: BaseException) -> bool:

@@ -19,24 +19,22 @@ from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import now_ms
 from autohands.storage import mark as marks
 from autohands.storage.connection import (
-    LOG_BYTES,
     connect,
     is_damage,
-    is_fatal,
     is_full,
     is_writable,
-    log_bytes,
     needs_reopening,
-    shorten_log,
     unavailable,
 )
 from autohands.storage.damage import RESERVE, open_whole
 from autohands.storage.files import private_directory
+from autohands.storage.log import Log
 from autohands.storage.mark import MARK, Mark
 from autohands.storage.migrations import check_readable
 from autohands.storage.neighbours import Neighbours
 from autohands.storage.reserve import Reserve, must_be_recorded
 from autohands.storage.transaction import Transaction, Unit
+from autohands.storage.work import Work, do_apart, do_together, ignore, nothing
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -44,30 +42,18 @@ logger = logging.getLogger(__name__)
 MOST_UNITS: Final = 512
 LOOK_SECONDS: Final = 0.15
 RENEW_SECONDS: Final = 10.0
-LOG_HELD_SECONDS: Final = 1.0
-
-
-class Work:
-    """A unit on its way: after its group was committed or refused, `landed` is called with it on the event loop."""
-
-    __slots__ = ("error", "landed", "result", "tx", "unit")
-
-    def __init__(self, unit: Unit[Any], landed: Callable[[Work], None]) -> None:
-        self.unit = unit
-        self.landed = landed
-        self.result: Any = None
-        self.error: BaseException | None = None
-        self.tx: Transaction | None = None
 
 
 class Database:
     """Commits units of work.
 
     Each unit stands or falls by itself; a group shares one transaction and one sync to disk. A unit may be run twice:
-    where one of its group fails, all are rolled back and run again. `committed` is called on
-    the event loop for each committed unit, before its `landed`. `changed` is called there when another process has
-    committed something, as long as anybody `watching` wants to know. A file that cannot be written is only looked at:
-    every unit is refused until it can be. `loss` says what it has cost if the file was found damaged at the start.
+    where one of its group fails, all are rolled back and run again. `committed` is called on the event loop for each
+    committed unit, before its `landed`. `changed` is called there when another process has committed something, as long
+    as anybody `watching` wants to know. `followers` is called on the writer's thread where a task has got ready in a
+    group: what it gives is done at the group's end, in the same transaction. A file that cannot be written is only
+    looked at: every unit is refused until it can be. `loss` says what it has cost if the file was found damaged at the
+    start.
     """
 
     def __init__(self, path: Path, committed: Callable[[Transaction], None], changed: Callable[[], None]) -> None:
@@ -80,6 +66,7 @@ class Database:
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self._closed = False
+        self._under_way: list[Work] = []
         self._connection: sqlite3.Connection | None = None
         self._watchers = 0
         self._neighbours = Neighbours(path)
@@ -89,12 +76,14 @@ class Database:
         self._mark = Mark(path.with_name(MARK))
         self._reserve = Reserve(path.with_name(RESERVE))
         self._identity = ""
-        self._log_held_until = 0.0
+        self._following: list[Work] = []
         self._ill: str | None = None
         self.gate = threading.Event()  # readers begin while it is set
         self.gate.set()
+        self._log = Log(path, self.gate)
         self.read_only = False
         self.loss: Loss | None = None
+        self.followers: Callable[[], list[Work]] = list
 
     # --- on the event loop ---------------------------------------------------------------------------------------
 
@@ -127,17 +116,21 @@ class Database:
         self._inbox.put(work)
         return work
 
-    async def write(self, unit: Unit[T]) -> T:
-        """Run a unit; its result once it is synced to disk. Raises what the unit raises, and `StorageUnavailable`."""
+    async def write(self, unit: Unit[T], first: Callable[[Work], None] = ignore) -> T:
+        """Run a unit; its result once it is synced to disk. Raises what the unit raises, and `StorageUnavailable`.
+
+        `first` is called with it when it has landed, before anybody hears of what was committed after it.
+        """
         future: asyncio.Future[T] = self._loop.create_future()
 
         def landed(work: Work) -> None:
-            if future.done():
-                return
-            if work.error is None:
-                future.set_result(work.result)
-            else:
-                future.set_exception(work.error)
+            try:
+                first(work)
+            finally:
+                if work.error is not None and not future.done():
+                    future.set_exception(work.error)
+                elif not future.done():
+                    future.set_result(work.result)
 
         self.submit(unit, landed)
         return await future
@@ -167,15 +160,38 @@ class Database:
     def _nudge(self) -> None:
         """Make the writer work out anew how long it may sleep."""
         if not self._closed:
-            self._inbox.put(Work(_nothing, _ignore))
+            self._inbox.put(Work(nothing, ignore))
 
     def _land(self, works: list[Work]) -> None:
-        failpoint("database.landing")
-        for work in works:
+        landing = iter(works)
+        try:
+            for work in landing:
+                self._land_one(work)
+        finally:  # whatever one of them raises, the others land
+            if others := list(landing):
+                self._land(others)
+
+    def _land_one(self, work: Work) -> None:
+        try:
+            failpoint("database.landing")
             if work.error is None and work.tx is not None:
                 self._committed(work.tx)
+        finally:
             work.landed(work)
-            work.unit, work.landed = _nothing, _ignore  # a unit may know its work: no cycle is left for the collector
+            work.let_go()
+
+    def _give_up(self) -> None:
+        """The writer has ended, as it was told to or not: who still waits for it, or comes later, is told so."""
+        self._closed = True
+        works, self._under_way, self._following = self._under_way + self._following, [], []
+        with contextlib.suppress(Empty):
+            while True:
+                works += filter(None, [self._inbox.get_nowait()])
+        error = StorageUnavailable(f"{self.path}: the writer has ended", hint="start the program anew")
+        for work in works:
+            work.error = error
+        self._land(works)
+        _fail(self._opened, error)
 
     # --- on the writer's thread ----------------------------------------------------------------------------------
 
@@ -193,7 +209,7 @@ class Database:
             if self._connection is not None:
                 self._connection.close()
             self._mark.close()
-            self._call(_fail, self._opened, StorageUnavailable(f"{self.path}: the writer has ended"))
+            self._call(self._give_up)
             self._call(_succeed, self._ended)
 
     def _begin(self) -> None:
@@ -211,15 +227,19 @@ class Database:
     def _serve(self) -> bool:
         works, going_on = self._next()
         if works:
+            self._under_way = works
             self._commit(works)
-            self._keep_log_short()
+            self._under_way = []
+            self._log.grown(self._connection)
+        else:
+            self._log.rest(self._connection)
         now = time.monotonic()
         if self._watchers and now - self._looked >= LOOK_SECONDS:
             self._looked = now
             self._look()
         if self._renewal is not None and now - self._renewed >= RENEW_SECONDS:
             self._renewed = now
-            self._commit([Work(self._renewal, _ignore)])
+            self._commit([Work(self._renewal, ignore)])
         return going_on
 
     def _next(self) -> tuple[list[Work], bool]:
@@ -243,6 +263,8 @@ class Database:
             waits.append(self._looked + LOOK_SECONDS - now)
         if self._renewal is not None:
             waits.append(self._renewed + RENEW_SECONDS - now)
+        if (idle := self._log.patience) is not None:
+            waits.append(idle)
         return max(min(waits), 0.0) if waits else None
 
     def _commit(self, works: list[Work]) -> None:
@@ -252,6 +274,7 @@ class Database:
             wanted = self._refuse_ordinary(works)
         if not self._succeeds(wanted) and self._reserve.given_up:
             self._succeeds([work for work in wanted if must_be_recorded(work.unit)])
+        works, self._following = works + self._following, []
         self._call(self._land, works)
 
     def _refuse_ordinary(self, works: list[Work]) -> list[Work]:
@@ -271,7 +294,7 @@ class Database:
             self._refuse(works, error)
             return False
         except (AutoHandsError, OSError) as error:  # it cannot be opened again
-            for work in works:
+            for work in works + self._following:
                 work.error = unavailable(error, self.path) if isinstance(error, OSError) else error
             return False
         if self._ill is not None and not self._reserve.given_up:
@@ -280,14 +303,15 @@ class Database:
         return True
 
     def _transact(self, connection: sqlite3.Connection, works: list[Work]) -> None:
-        """Commit a group. Savepoints cost more than they save: they are set only where a unit has failed."""
+        """Commit a group: all at once, or where a unit fails, each for itself."""
         connection.execute("BEGIN IMMEDIATE")
         now, before = now_ms(), connection.total_changes
-        if not all(_done(work, Transaction(connection, now)) for work in works):
+        if not (do_together(connection, works, now) and do_together(connection, self._follow(works), now)):
             connection.execute("ROLLBACK")
             connection.execute("BEGIN IMMEDIATE")
             before = connection.total_changes
-            _do_apart(connection, works, now)
+            do_apart(connection, works, now)
+            do_apart(connection, self._follow(works), now)
         height = marks.count(connection, self._identity, now) if connection.total_changes != before else None
         failpoint("database.commit")
         connection.execute("COMMIT")
@@ -295,10 +319,16 @@ class Database:
         if height is not None:
             self._mark.reach(height)
 
+    def _follow(self, works: list[Work]) -> list[Work]:
+        """What is still to be done in this transaction; the same where it is tried again. Nothing on a full disk."""
+        if not self._following and any(work.tx is not None and work.tx.ready for work in works):
+            self._following = self.followers()
+        return [] if self._reserve.given_up else self._following
+
     def _refuse(self, works: list[Work], error: sqlite3.Error) -> None:
         """Nothing of this group was recorded."""
         refusal = unavailable(error, self.path)
-        for work in works:
+        for work in works + self._following:
             work.error = work.error or refusal
         if self._ill != str(error):
             self._ill = str(error)
@@ -335,17 +365,6 @@ class Database:
             self._neighbours.begin_anew()
         return self._connection
 
-    def _keep_log_short(self) -> None:
-        """See to it that the write-ahead log does not grow for ever."""
-        connection = self._connection
-        if connection is None or log_bytes(self.path) <= LOG_BYTES or time.monotonic() < self._log_held_until:
-            return
-        self.gate.clear()
-        with contextlib.suppress(sqlite3.Error):
-            if not shorten_log(connection):
-                self._log_held_until = time.monotonic() + LOG_HELD_SECONDS
-        self.gate.set()
-
     def _look(self) -> None:
         """Tell the loop if another process has committed something."""
         if self.read_only:
@@ -357,35 +376,6 @@ class Database:
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-def _done(work: Work, tx: Transaction) -> bool:
-    """Run a unit; False if it fails. An error that concerns everybody is raised."""
-    work.tx, work.error = tx, None
-    try:
-        work.result = work.unit(tx)
-    except Exception as error:  # the unit's own affair: its neighbours stay
-        if is_fatal(error) or not tx.connection.in_transaction:
-            raise
-        work.error = error
-    return work.error is None
-
-
-def _do_apart(connection: sqlite3.Connection, works: list[Work], now: int) -> None:
-    """Run units so that those that fail leave nothing behind."""
-    for work in works:
-        connection.execute("SAVEPOINT unit")
-        if not _done(work, Transaction(connection, now)):
-            connection.execute("ROLLBACK TO unit")
-        connection.execute("RELEASE unit")
-
-
-def _nothing(_tx: Transaction) -> None:
-    return None
-
-
-def _ignore(_work: Work) -> None:
-    return None
 
 
 def _succeed(future: asyncio.Future[None]) -> None:

@@ -16,7 +16,7 @@ _OPEN: Final = "deadline IS NOT NULL AND ended IS NULL AND status <> 'running'"
 def end_late(tx: Transaction, family: str | None) -> int | None:
     """Tasks whose deadline has passed while they were delayed, blocked, ready, waiting or paused have failed. When the
     next one passes, in UTC ms."""
-    at = _next(tx, family)
+    at = next_late(tx, family)
     if at is None or at > tx.now:
         return at
     late = tx.connection.execute(
@@ -26,10 +26,11 @@ def end_late(tx: Transaction, family: str | None) -> int | None:
     ).fetchall()
     for key in late:
         endings.end(tx, LATE, TaskKey(*key))
-    return _next(tx, family)
+    return next_late(tx, family)
 
 
-def _next(tx: Transaction, family: str | None) -> int | None:
+def next_late(tx: Transaction, family: str | None) -> int | None:
+    """When the next deadline of a task that does not run passes, in UTC ms."""
     row = tx.connection.execute(
         f"SELECT deadline FROM {tasks_of(family, 'task_deadline')} WHERE {_OPEN} ORDER BY deadline LIMIT 1",
         {"family": family},

@@ -13,6 +13,7 @@ from autohands.storage import (
     dependencies,
     events,
     executors,
+    holds,
     ledger,
     line,
     outbox,
@@ -37,13 +38,14 @@ def finish(tx: Transaction, change: Finish, task: TaskKey) -> bool:
 
 def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
     """The one way into an end state: the row, `run.finished`, the parent's signal, the session's next task."""
-    tx.connection.execute(
+    parent, occurrence, address = tx.connection.execute(
         "UPDATE task SET status = ?, reason = ?, text = ?, error = ?, waits = NULL, run_at = NULL, lease_owner = NULL,"
-        " updated = ?, ended = ? WHERE seq = ?",
+        " updated = ?, ended = ? WHERE seq = ? RETURNING parent, occurrence, reply_address",
         (change.state, change.reason, change.text, change.error, tx.now, tx.now, task.seq),
-    )
+    ).fetchone()
     failpoint("endings.ending")
     approvals.withdraw(tx, task.seq)
+    holds.release(tx, task.seq)
     turns, usage = steps.totals(tx.connection, task.seq)
     finished = RunFinished(
         reason=change.reason,
@@ -54,20 +56,21 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
         micro_usd=ledger.cost_of(tx.connection, task.seq),
     )
     events.append(tx, task, finished)
-    ledger.give_back(tx, task)
-    _tell_parent(tx, change, task)
-    schedules.ended(tx, change, task)
-    outbox.reply(tx, change, task)
+    if parent is not None:
+        ledger.give_back(tx, task)
+        _tell_parent(tx, change, task, parent)
+    if occurrence is not None:
+        schedules.ended(tx, change, task)
+    if address is not None:
+        outbox.reply(tx, change, task)
     tx.kinds.add("ended")
     line.promote(tx, task.session)
     dependencies.release(tx, task)
     failpoint("endings.ended")
 
 
-def _tell_parent(tx: Transaction, change: Finish, task: TaskKey) -> None:
-    row = tx.connection.execute(
-        "SELECT p.seq FROM task t JOIN task p ON p.id = t.parent WHERE t.seq = ?", (task.seq,)
-    ).fetchone()
+def _tell_parent(tx: Transaction, change: Finish, task: TaskKey, parent: str) -> None:
+    row = tx.connection.execute("SELECT seq FROM task WHERE id = ?", (parent,)).fetchone()
     if row:
         outcome = {"state": change.state, "reason": change.reason, "text": change.text, "error": change.error}
         signals.deliver(tx, row[0], f"child:{task.id}", outcome)

@@ -132,13 +132,17 @@ def pass_on(event: Fleeting, origin: bytes, at: int, attempt: int, offset: int) 
     return passing
 
 
-def append(tx: Transaction, task: TaskKey, event: Durable) -> None:
-    """Write an event behind a task's others."""
+def append(tx: Transaction, task: TaskKey, event: Durable, *, seq: int = 0) -> None:
+    """Write an event behind a task's others; `seq` is its number, where that is known."""
     kept = keep(event, origin_of(task.id, task.session), tx.now)
-    last: int | None = tx.connection.execute("SELECT max(seq) FROM event WHERE task = ?", (task.seq,)).fetchone()[0]
-    kept.seq = (last or 0) + 1
+    kept.seq = seq or _next(tx, task.seq)
     tx.connection.execute(INSERT, kept.row(task.seq))
     tx.entries.append((task.id, (kept,)))
+
+
+def _next(tx: Transaction, task: int) -> int:
+    last: int | None = tx.connection.execute("SELECT max(seq) FROM event WHERE task = ?", (task,)).fetchone()[0]
+    return (last or 0) + 1
 
 
 class Page(Struct, frozen=True):

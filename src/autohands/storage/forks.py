@@ -17,20 +17,18 @@ from autohands.storage.transaction import TaskKey, Transaction
 
 # What the model was told stays as it was told; who copies it can decide nothing about it and has spent nothing on it.
 _COPY_STEPS: Final = (
-    "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, attempt, started, ended)"
+    "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, attempt, started, ended,"
+    " denied)"
     " SELECT :new, turn, idx, kind, name, CASE status WHEN 'unknown' THEN 'failed' ELSE status END, idempotent,"
-    " input_hash, output, attempt, started, ended FROM step"
-    " WHERE task = :old AND turn < :turn AND status <> 'started' AND output IS NOT NULL"
+    " input_hash, output, attempt, started, ended, denied FROM step"
+    " WHERE task = :old AND turn < :turn AND output IS NOT NULL"
 )
 _COPY_WORDS: Final = (
     "INSERT INTO signal(task, topic, payload, turn, created) SELECT :new, topic, payload, turn, created FROM signal"
     " WHERE task = :old AND topic = 'words' AND turn < :turn ORDER BY id"
 )
 _LAST: Final = "SELECT turn, output FROM step WHERE task = ? AND kind = 'model' ORDER BY turn DESC LIMIT 1"
-_TOLD: Final = (
-    "SELECT count(*) FROM step WHERE task = ? AND turn = ? AND kind = 'tool' AND status <> 'started'"
-    " AND output IS NOT NULL"
-)
+_TOLD: Final = "SELECT count(*) FROM step WHERE task = ? AND turn = ? AND kind = 'tool' AND output IS NOT NULL"
 
 _reply: Final = msgspec.json.Decoder(Reply)
 

@@ -78,15 +78,17 @@ class Journal:
         """The task does not run here any more."""
         if stream := self._streams.get(task):
             stream.leased = False
+            if stream.missed:
+                _have_read(stream)
             self._tidy(task)
 
     def refresh(self) -> None:
         """Another process has written: what runs elsewhere is read from the tables."""
         for stream in self._streams.values():
-            if not stream.leased:
-                for reader in stream.readers:
-                    reader.stale = True
-                    reader.wake()
+            if stream.leased:
+                stream.missed = True  # the lease may have been lost: that is known when it is given back
+            else:
+                _have_read(stream)
 
     def _stream(self, task: str) -> Stream:
         stream = self._streams.get(task)
@@ -98,6 +100,14 @@ class Journal:
         stream = self._streams.get(task)
         if stream is not None and not stream.leased and not stream.readers:
             del self._streams[task]
+
+
+def _have_read(stream: Stream) -> None:
+    """Have the readers of a stream look into the tables."""
+    stream.missed = False
+    for reader in stream.readers:
+        reader.stale = True
+        reader.wake()
 
 
 class _Following:

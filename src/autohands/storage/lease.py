@@ -241,8 +241,14 @@ class Lease:
         self._in_flight += 1
 
     def _landed(self, batch: Batch) -> None:
-        failpoint("lease.landed")
         self._in_flight -= 1
+        try:
+            failpoint("lease.landed")
+            self._take_in(batch)
+        finally:
+            _resolve(batch)
+
+    def _take_in(self, batch: Batch) -> None:
         error = batch.work.error if batch.work else None
         if isinstance(error, Fenced) or batch.ended:
             self._over = True
@@ -257,7 +263,6 @@ class Lease:
             self._flusher.landed(self, refused=error is not None)
         if error is None:
             batch.previous = None
-        _resolve(batch)
 
     def _take_back(self, batch: Batch) -> None:
         """What was refused waits, before what came after it, for the next event or barrier to try again."""

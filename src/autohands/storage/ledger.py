@@ -15,7 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from autohands.protocols.changes import Reserve, Settle
+from autohands.protocols.events import BudgetReserved
 from autohands.sdk.failpoint import failpoint
+from autohands.storage import events
 from autohands.storage.transaction import TaskKey, Transaction
 
 _ADD: Final = (
@@ -96,6 +98,8 @@ def reserve(tx: Transaction, change: Reserve, task: TaskKey | None = None) -> bo
     seq, root = (0, "") if task is None else (task.seq, task.root)
     who = (change.key, seq, root, payer.day, payer.purse, payer.session, payer.agent, payer.schedule)
     tx.connection.execute(_RESERVE, (*who, change.micro_usd, change.tokens, change.sent, tx.now, tx.now))
+    if task is not None:
+        events.append(tx, task, BudgetReserved(turn=change.turn, micro_usd=change.micro_usd))
     return True
 
 

@@ -17,26 +17,31 @@ def step_up(tx: Transaction, task: TaskKey) -> None:
 
 def promote(tx: Transaction, session: str) -> None:
     """The next task of a session becomes its head, if it has none."""
-    if tasks.place_in_line(tx, session) == "blocked":
-        return
     row = tx.connection.execute(
         "SELECT seq, id, session, root FROM task INDEXED BY task_blocked"
         " WHERE session = ? AND status = 'blocked' ORDER BY seq LIMIT 1",
         (session,),
     ).fetchone()
-    if row:
+    if row and tasks.place_in_line(tx, session) == "ready":
         _lead(tx, TaskKey(*row))
 
 
 def _lead(tx: Transaction, task: TaskKey) -> None:
-    """A task becomes its session's head: ready, or paused where somebody asked for that meanwhile.
+    """A task becomes its session's head.
 
     Its rank begins now: among the heads of sessions none is ahead for having waited behind its own.
     """
+    tx.connection.execute("UPDATE task SET rank = ? - ahead WHERE seq = ?", (tx.now, task.seq))
+    put_back(tx, task)
+
+
+def put_back(tx: Transaction, task: TaskKey) -> None:
+    """The head of a session that does not run, or not any more → ready, in its place; paused where somebody has asked
+    for that meanwhile."""
     (status,) = tx.connection.execute(
         "UPDATE task SET status = iif(control = 'pause', 'paused', 'ready'),"
-        " reason = iif(control = 'pause', 'paused', NULL), control = NULL, rank = ?1 - ahead, updated = ?1"
-        " WHERE seq = ?2 RETURNING status",
+        " reason = iif(control = 'pause', 'paused', NULL), control = NULL, lease_owner = NULL, updated = ?"
+        " WHERE seq = ? RETURNING status",
         (tx.now, task.seq),
     ).fetchone()
     tx.ready = True

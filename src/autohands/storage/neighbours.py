@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,12 @@ FRESH_NS: Final = 1_000_000_000
 class Neighbours:
     """Told apart from one's own commits by SQLite's data version."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, clock: Callable[[], int] = time.time_ns) -> None:
+        self._clock = clock
         self._log = database.with_name(f"{database.name}-wal")
         self._version = 0
         self._touched = (0, 0)
+        self._settled = False
 
     def begin(self, connection: sqlite3.Connection) -> None:
         """What stands there now is known."""
@@ -37,15 +40,17 @@ class Neighbours:
     def _have_touched(self) -> bool:
         """Whether anybody may have written since the last look. Asking the file system is cheaper than asking SQLite.
 
-        A time stamp younger than its own granularity says nothing about what comes after it.
+        A time stamp that was younger than its own granularity at the last look says nothing about what came after it,
+        however late this look comes.
         """
         try:
             status = self._log.stat()
         except OSError:
             return True
         touched = (status.st_mtime_ns, status.st_size)
-        known, self._touched = touched == self._touched, touched
-        return not known or time.time_ns() - status.st_mtime_ns < FRESH_NS
+        known, self._touched = touched == self._touched and self._settled, touched
+        self._settled = self._clock() - status.st_mtime_ns >= FRESH_NS
+        return not known
 
 
 def _data_version(connection: sqlite3.Connection) -> int:

@@ -71,8 +71,17 @@ _FAILED: Final = "I could not finish this: it failed."
 _OWNERS: Final = ("", "cancelled by owner")
 
 _images: Final = msgspec.json.Decoder(tuple[BlobRef, ...])
-_identity: Final = msgspec.json.Decoder(Identity)
+
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class _Owner(Identity, frozen=True):
+    """Who sends a message: a process, and which of its takers."""
+
+    taker: str = ""
+
+
+_owner: Final = msgspec.json.Decoder(_Owner)
 
 
 def _record(row: Sequence[Any]) -> MessageRecord:
@@ -206,7 +215,7 @@ def take(tx: Transaction, change: TakeMessages) -> list[MessageRecord]:
     back = _abandoned(tx, change, here)
     due = _due(tx, change.channel, max(change.most - len(back), 0))
     until = tx.now + round(change.seconds * 1000)
-    owner = _encode(here).decode()
+    owner = _encode(_Owner(here.host, here.boot, here.pid, here.born, change.taker)).decode()
     rows = [
         tx.connection.execute(
             "UPDATE message SET state = 'sending', owner = ?, attempt = attempt + 1, doubtful = max(doubtful, ?),"
@@ -233,17 +242,20 @@ def _due(tx: Transaction, channel: str, most: int) -> list[int]:
 
 
 def _abandoned(tx: Transaction, change: TakeMessages, here: Identity) -> list[int]:
-    """What is said to be sent by a program that is gone, or should have been settled by now."""
+    """What is said to be sent by a program that is gone, or should have been settled by now; or by this taker, which
+    knows nothing of it: something went wrong between taking it up and sending it."""
     rows = tx.connection.execute(
         "SELECT seq, id, owner, send_at FROM message INDEXED BY message_sending"
         " WHERE channel = ? AND state = 'sending' ORDER BY seq",
         (change.channel,),
     ).fetchall()
-    gone = {owner: executors.is_gone(_identity.decode(owner), here) for owner in {row[2] for row in rows}}
+    owners = {owner: _owner.decode(owner) for owner in {row[2] for row in rows}}
+    gone = {owner: executors.is_gone(process, here) for owner, process in owners.items()}
+    own = {owner for owner, process in owners.items() if change.taker and process.taker == change.taker}
     left = [
         seq
         for seq, message, owner, send_at in rows
-        if gone[owner] or (send_at <= tx.now and message not in change.holding)
+        if gone[owner] or ((send_at <= tx.now or owner in own) and message not in change.holding)
     ]
     return left[: change.most]
 

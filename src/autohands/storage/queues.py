@@ -18,12 +18,16 @@ from autohands.storage.readers import Readers
 from autohands.storage.transaction import Transaction
 
 PARTS: Final = 100
+LARGEST: Final = 1_000_000_000
 ORDINARY: Final = QueueLimits(name="")
 SHORTEST_RETRY_SECONDS: Final = 1.0
 LONGEST_RETRY_SECONDS: Final = 60.0
 _LIMITS: Final = "SELECT concurrency, rate, period_ms FROM queue WHERE name = ?"
 _COUNT: Final = "SELECT n FROM tally WHERE queue = ? AND status = ?"
-_WAITING: Final = "SELECT sum(n) FROM tally WHERE queue = ? AND status IN('ready', 'blocked', 'delayed')"
+_WAITING: Final = (
+    "SELECT sum(n), q.depth, q.rate, q.period_ms FROM tally LEFT JOIN queue q ON q.name = ?1"
+    " WHERE tally.queue = ?1 AND tally.status IN('ready', 'blocked', 'delayed')"
+)
 _STARTED: Final = "SELECT coalesce(sum(n), 0), min(at) FROM rate WHERE queue = ?1 AND at > ?2 - ?3 AND at <= ?2 + ?3"
 _OLDEST: Final = "SELECT created FROM task WHERE seq = (SELECT min(seq) FROM task WHERE queue = ? AND status = 'ready')"
 
@@ -61,8 +65,9 @@ def limit(tx: Transaction, change: LimitQueues) -> None:
 def _check(limits: QueueLimits) -> None:
     for name in ("concurrency", "rate", "depth", "period_seconds"):
         value = getattr(limits, name)
-        if value is not None and value <= 0:
-            raise BadRequest(f"queue {limits.name!r}: {name} is {value}", hint="use a number above 0, or leave it out")
+        if value is not None and not 0 < value <= LARGEST:
+            hint = f"use a number above 0, {LARGEST:,} at most, or leave it out"
+            raise BadRequest(f"queue {limits.name!r}: {name} is {value}", hint=hint)
 
 
 def admit(tx: Transaction, queue: str) -> None:
@@ -71,12 +76,9 @@ def admit(tx: Transaction, queue: str) -> None:
     Raises:
         TooBusy: As many wait in it as may.
     """
-    row = tx.connection.execute("SELECT depth, rate, period_ms FROM queue WHERE name = ?", (queue,)).fetchone()
-    depth, rate, period_ms = row or (ORDINARY.depth, None, 0)
-    if depth is None:
-        return
-    (waiting,) = tx.connection.execute(_WAITING, (queue,)).fetchone()
-    if waiting is not None and waiting >= depth:
+    waiting, *limits = tx.connection.execute(_WAITING, (queue,)).fetchone()
+    depth, rate, period_ms = (ORDINARY.depth, None, 0) if limits[-1] is None else limits
+    if waiting is not None and depth is not None and waiting >= depth:
         raise TooBusy(
             f"queue {queue!r} is full: {waiting:,} tasks wait in it",
             retry_after_seconds=_retry_after(depth, rate, period_ms),

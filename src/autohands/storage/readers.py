@@ -12,12 +12,13 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from autohands.protocols.errors import StorageUnavailable
+from autohands.protocols.errors import BadRequest, StorageUnavailable
 from autohands.storage.connection import connect, is_damage, is_writable, unavailable
 
 T = TypeVar("T")
 
 READERS: Final = 2
+NO_TEXT: Final = "some of it is not valid Unicode text"
 
 
 class Readers:
@@ -38,7 +39,7 @@ class Readers:
         """The query's result, from one snapshot of what is committed.
 
         Raises:
-            StorageUnavailable: The file cannot be read.
+            StorageUnavailable: The file cannot be read. BadRequest: What is looked for cannot be there.
         """
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, query)
 
@@ -65,6 +66,8 @@ class Readers:
             if is_damage(error):
                 self._damaged()
             raise unavailable(error, self._path) from error
+        except UnicodeEncodeError:
+            raise BadRequest(f"what is looked for: {NO_TEXT}") from None
         except msgspec.DecodeError as error:
             raise StorageUnavailable(
                 f"{self._path}: a record cannot be read ({error})", hint="run `autohands doctor`"

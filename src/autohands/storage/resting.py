@@ -12,7 +12,7 @@ from autohands.protocols.errors import Conflict
 from autohands.protocols.events import TaskWaiting
 from autohands.protocols.task import END_STATES, TaskRecord
 from autohands.sdk.failpoint import failpoint
-from autohands.storage import endings, events, executors, tasks
+from autohands.storage import endings, events, executors, line, tasks
 from autohands.storage.transaction import TaskKey, Transaction
 
 PAUSED: Final = "paused"
@@ -65,20 +65,6 @@ def resume(tx: Transaction, task: TaskKey) -> None:
         " control = iif(control = 'pause', NULL, control), updated = ? WHERE seq = ?",
         (tx.now, task.seq),
     )
-    tx.ready = True
-
-
-def put_back(tx: Transaction, task: TaskKey) -> None:
-    """A task that ran and did not end → ready, in its place; paused where that was asked for."""
-    (status,) = tx.connection.execute(
-        "UPDATE task SET status = iif(control = 'pause', 'paused', 'ready'),"
-        " reason = iif(control = 'pause', 'paused', NULL), control = NULL, lease_owner = NULL, updated = ?"
-        " WHERE seq = ? RETURNING status",
-        (tx.now, task.seq),
-    ).fetchone()
-    tx.ready = True
-    if status == PAUSED:
-        events.append(tx, task, TaskWaiting(reason=PAUSED))
 
 
 def back_off(tx: Transaction, change: BackOff, task: TaskKey) -> bool:
@@ -100,7 +86,7 @@ def put_off(tx: Transaction, task: TaskKey, error: str, least_seconds: float = 0
         endings.end(tx, Finish(state="dead", reason="attempts", error=error), task)
         return False
     if crashes <= free:
-        put_back(tx, task)
+        line.put_back(tx, task)
         return True
     seconds = max(delay_seconds(task.id, crashes - free), least_seconds)
     tx.connection.execute(

@@ -111,13 +111,12 @@ def resume(tx: Transaction, change: ResumeSchedule) -> ScheduleRecord:
     record = find(tx.connection, change.name)
     if change.next_at is None:
         raise Conflict(f"schedule {change.name!r} never comes again", hint="remove it, and add it with another time")
-    if record.state != "active":
-        tx.connection.execute(
-            "UPDATE schedule SET state = 'active', reason = '', next_at = ?, failures = 0, backoff_until = NULL,"
-            " updated = ? WHERE name = ?",
-            (change.next_at, tx.now, change.name),
-        )
-        tx.kinds.add("schedules")
+    tx.connection.execute(
+        "UPDATE schedule SET state = 'active', reason = '', next_at = ?, failures = 0, backoff_until = NULL,"
+        " updated = ? WHERE name = ?",
+        (record.next_at if record.state == "active" else change.next_at, tx.now, change.name),
+    )
+    tx.kinds.add("schedules")
     return find(tx.connection, change.name)
 
 

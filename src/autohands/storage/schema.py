@@ -147,7 +147,7 @@ CREATE TRIGGER tally_deleted AFTER DELETE ON task WHEN old.ended IS NULL BEGIN
 END;
 
 CREATE TABLE dependency(
-  task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE, needs TEXT NOT NULL,
+  needs TEXT NOT NULL, task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE,
   PRIMARY KEY(needs, task)) STRICT, WITHOUT ROWID;
 CREATE INDEX dependency_task ON dependency(task);
 
@@ -221,6 +221,35 @@ CREATE INDEX delivery_seq ON delivery(seq);
 """
 
 _THIRD: Final = """
+ALTER TABLE step ADD COLUMN denied INTEGER NOT NULL DEFAULT 0;
+
+ALTER TABLE approval ADD COLUMN rule BLOB;
+CREATE INDEX approval_created ON approval(created);
+CREATE TABLE permission(
+  session TEXT NOT NULL REFERENCES session(id) ON DELETE CASCADE, rule BLOB NOT NULL, by TEXT NOT NULL,
+  created INTEGER NOT NULL, PRIMARY KEY(session, rule)) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hold(
+  place TEXT NOT NULL, path TEXT NOT NULL, task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE,
+  since INTEGER NOT NULL, PRIMARY KEY(place, path)) STRICT, WITHOUT ROWID;
+CREATE INDEX hold_task ON hold(task);
+"""
+
+_FOURTH: Final = """
+CREATE TABLE step_new(
+  task INTEGER NOT NULL REFERENCES task(seq) ON DELETE CASCADE, turn INTEGER NOT NULL, idx INTEGER NOT NULL,
+  kind TEXT NOT NULL CHECK(kind IN('opening', 'context', 'model', 'tool')), name TEXT NOT NULL,
+  status TEXT NOT NULL CHECK(status IN('started', 'done', 'failed', 'unknown')),
+  idempotent INTEGER NOT NULL, input_hash BLOB, output BLOB, usage BLOB,
+  attempt INTEGER NOT NULL DEFAULT 1, started INTEGER NOT NULL, ended INTEGER, retries INTEGER NOT NULL DEFAULT 0,
+  denied INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(task, turn, idx)) STRICT;
+INSERT INTO step_new SELECT task, turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt,
+  started, ended, retries, denied FROM step;
+DROP TABLE step;
+ALTER TABLE step_new RENAME TO step;
+"""
+
+_FIFTH: Final = """
 ALTER TABLE task ADD COLUMN purse TEXT;
 ALTER TABLE purse ADD COLUMN cap INTEGER;
 ALTER TABLE ledger ADD COLUMN purse TEXT;
@@ -242,4 +271,4 @@ CREATE INDEX ledger_schedule ON ledger(schedule, root) WHERE schedule IS NOT NUL
 CREATE INDEX task_tree ON task(root) WHERE parent IS NOT NULL;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD)
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)

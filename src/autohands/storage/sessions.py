@@ -6,6 +6,8 @@ import re
 import sqlite3
 from typing import Any, Final
 
+from msgspec import Struct
+
 from autohands.protocols.changes import FixSystem, ForgetSession, RenameSession
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.records import SessionRecord
@@ -37,6 +39,14 @@ _SAID: Final = (
 TITLE_LENGTH: Final = 60
 MOST_FORKS: Final = 100
 SHORTEST_PREFIX: Final = len(ID_PREFIX) + 8
+
+
+class Entered(Struct, frozen=True):
+    """The session of a new task: its id, its workspace's root ('' without one), whether it was `made` for the task."""
+
+    id: str
+    workspace: str
+    made: bool = False
 
 
 def _record(row: tuple[Any, ...]) -> SessionRecord:
@@ -82,21 +92,24 @@ def search(connection: sqlite3.Connection, text: str, principal: str, limit: int
     return [_record(row) for row in rows]
 
 
-def enter(tx: Transaction, task: Task, place: Place | None) -> tuple[str, str]:
-    """The session a task belongs to, made if it is missing: its id, and its workspace's root ('' without one).
+def enter(tx: Transaction, task: Task, place: Place | None) -> Entered:
+    """The session a task belongs to, made if it is missing.
 
     Raises:
         NotFound: An id that is not known, or somebody else's. BadRequest: That is no name.
         Conflict: The session is bound to another workspace.
     """
     name = task.session or ""
-    row = tx.connection.execute(
-        "SELECT s.id, coalesce(w.root, '') FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
-        f" WHERE s.{_column(name)} = ? AND s.principal = ?",
-        (name, task.principal),
-    ).fetchone()
-    if row is None:
-        return _make(tx, task, place), place.root if place else ""
+    row = (
+        name
+        and tx.connection.execute(
+            "SELECT s.id, coalesce(w.root, '') FROM session s LEFT JOIN workspace w ON w.id = s.workspace"
+            f" WHERE s.{_column(name)} = ? AND s.principal = ?",
+            (name, task.principal),
+        ).fetchone()
+    )
+    if not row:
+        return Entered(_make(tx, task, place), place.root if place else "", made=True)
     session, root = row
     if place is not None and place.root != root:
         if root:
@@ -107,7 +120,7 @@ def enter(tx: Transaction, task: Task, place: Place | None) -> tuple[str, str]:
         root = place.root
         tx.connection.execute("UPDATE session SET workspace = ? WHERE id = ?", (workspaces.keep(tx, place), session))
     tx.connection.execute("UPDATE session SET updated = ? WHERE id = ?", (tx.now, session))
-    return session, root
+    return Entered(session, root)
 
 
 def _make(tx: Transaction, task: Task, place: Place | None) -> str:

@@ -18,9 +18,10 @@ from autohands.storage.transaction import TaskKey, Transaction
 # is completed, or begins once more where a person has said so.
 INSERT: Final = (
     "INSERT INTO step(task, turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, started,"
-    " ended) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " ended, denied) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
     " ON CONFLICT(task, turn, idx) DO UPDATE SET status = excluded.status, output = excluded.output,"
-    " usage = excluded.usage, ended = excluded.ended, attempt = step.attempt + (excluded.status = 'started'),"
+    " denied = excluded.denied, usage = excluded.usage, ended = excluded.ended,"
+    " attempt = step.attempt + (excluded.status = 'started'),"
     " input_hash = CASE excluded.status WHEN 'started' THEN excluded.input_hash ELSE step.input_hash END,"
     " started = CASE excluded.status WHEN 'started' THEN excluded.started ELSE step.started END"
     " WHERE (step.status = 'started' AND excluded.status <> 'started')"
@@ -29,10 +30,10 @@ INSERT: Final = (
 )
 _FIELDS: Final = (
     *("turn", "index", "kind", "name", "status", "idempotent", "input_hash"),
-    *("output", "usage", "attempt", "retries", "started", "ended"),
+    *("output", "usage", "attempt", "retries", "started", "ended", "denied"),
 )
 _COLUMNS: Final = (
-    "turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, retries, started, ended"
+    "turn, idx, kind, name, status, idempotent, input_hash, output, usage, attempt, retries, started, ended, denied"
 )
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -55,6 +56,7 @@ def row_of(task: int, step: Step) -> tuple[object, ...]:
         step.attempt,
         step.started,
         step.ended,
+        step.denied,
     )
 
 
@@ -81,8 +83,8 @@ def read(connection: sqlite3.Connection, task: str) -> list[Step]:
 def _step(row: tuple[Any, ...]) -> Step:
     values = dict(zip(_FIELDS, row, strict=True))
     usage = values.pop("usage")
-    idempotent = bool(values.pop("idempotent"))
-    return Step(**values, idempotent=idempotent, usage=None if usage is None else _usage.decode(usage))
+    idempotent, denied = bool(values.pop("idempotent")), bool(values.pop("denied"))
+    return Step(**values, idempotent=idempotent, denied=denied, usage=None if usage is None else _usage.decode(usage))
 
 
 def totals(connection: sqlite3.Connection, task: int) -> tuple[int, Usage]:

@@ -14,13 +14,25 @@ from typing import Any, TypeVar
 from autohands.protocols.changes import Change, Enqueue
 from autohands.protocols.costs import By, Cost, Used
 from autohands.protocols.process import JobRow
-from autohands.protocols.records import ApprovalRecord, SessionRecord, Step, Word
+from autohands.protocols.records import ApprovalRecord, Hold, SessionRecord, Step, Word
 from autohands.protocols.schedule import SaveSchedule
 from autohands.protocols.storage import Kind
 from autohands.protocols.task import Child, TaskRecord, TaskState
 from autohands.protocols.upkeep import Backup, Loss, Retained, Retention
 from autohands.sdk.identity import new_id, now_ms
-from autohands.storage import approvals, costs, executors, interrupted, jobs, ledger, sessions, signals, steps, tasks
+from autohands.storage import (
+    approvals,
+    costs,
+    executors,
+    holds,
+    interrupted,
+    jobs,
+    ledger,
+    sessions,
+    signals,
+    steps,
+    tasks,
+)
 from autohands.storage.backups import FOLDER, back_up, prune
 from autohands.storage.bells import Bell, Bells
 from autohands.storage.blobs import Blobs
@@ -198,6 +210,18 @@ class Store:
     async def approvals(self, *, task: str | None = None, pending: bool = True) -> list[ApprovalRecord]:
         """Approvals, oldest first."""
         return await self._read(lambda connection: approvals.oldest(connection, task, pending=pending))
+
+    async def permitted(self, session: str) -> list[dict[str, Any]]:
+        """The rules by which a person has allowed calls for the rest of a session, oldest first."""
+        return await self._read(lambda connection: approvals.permitted(connection, session))
+
+    async def asked(self, n: int) -> int | None:
+        """When the n-th last question was put to a person, in UTC ms; None where there were not so many."""
+        return await self._read(lambda connection: approvals.asked(connection, n))
+
+    async def held(self, place: str, session: str) -> Hold | None:
+        """A write lease in a workspace that a running task of another session has; None where there is none."""
+        return await self._read(lambda connection: holds.held(connection, place, session, now_ms()))
 
     async def words(self, task: str) -> list[Word]:
         """Words said to a task, in order."""

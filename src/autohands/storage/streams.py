@@ -9,6 +9,8 @@ from typing import Final
 from autohands.storage.events import Entry, Kept, Passing
 
 RING_BYTES: Final = 1 << 20
+GENTLE_BYTES: Final = RING_BYTES // 8
+PAUSE_SECONDS: Final = 0.005
 
 
 class Stream:
@@ -16,10 +18,11 @@ class Stream:
 
     Places in it are counted from the first entry that ever was. Deltas before the last event are kept only for readers
     who have still to see them, those after it for whoever comes. `seq` is that of the last event, `torn` what the last
-    delta that fell out of a full ring came after.
+    delta that fell out of a full ring came after. `leased` says that the task runs here, `missed` that others have
+    written since it does.
     """
 
-    __slots__ = ("_told", "attempt", "entries", "first", "leased", "readers", "seq", "size", "torn")
+    __slots__ = ("_told", "attempt", "entries", "first", "leased", "missed", "readers", "seq", "size", "torn")
 
     def __init__(self) -> None:
         self.entries: list[Entry] = []
@@ -28,7 +31,7 @@ class Stream:
         self.seq = 0
         self.torn = -1
         self.attempt = 1
-        self.leased = False
+        self.leased = self.missed = False
         self.readers: list[Reader] = []
         self._told = 0
 
@@ -39,12 +42,14 @@ class Stream:
 
     def push(self, entries: Sequence[Entry]) -> None:
         """Show events that were committed, and deltas."""
+        hasty = False
         for entry in entries:
             self.entries.append(entry)
             self.size += entry.size
             if isinstance(entry, Kept):
                 self.seq = max(self.seq, entry.seq)
                 self._told = self.end
+                hasty = True
             else:
                 entry.after = self.seq
         if not self.readers:
@@ -52,7 +57,10 @@ class Stream:
         if self.size > RING_BYTES:
             self._tear()
         for reader in self.readers:
-            reader.wake()
+            if hasty or self.size > GENTLE_BYTES:
+                reader.wake()
+            else:
+                reader.wake_gently()
 
     def forget(self) -> None:
         """Drop what comes before the last event and has been seen by all."""
@@ -79,19 +87,26 @@ class Stream:
 
 
 class Reader:
-    """A place in a stream. `stale` says that the tables know of more than the stream does."""
+    """A place in a stream. `stale` says that the tables know of more than the stream does.
 
-    __slots__ = ("_waiter", "place", "stale", "stream")
+    Deltas wake it at once where it has slept for 5 ms, else when these are over: what comes faster is taken together.
+    """
+
+    __slots__ = ("_loop", "_timer", "_waiter", "_woken", "place", "stale", "stream")
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.place = stream.end
         self.stale = False
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._woken = 0.0
         stream.readers.append(self)
 
     def close(self) -> None:
         """Leave the stream."""
+        self._disarm()
         self.stream.readers.remove(self)
 
     @property
@@ -118,7 +133,7 @@ class Reader:
 
     async def wait(self) -> None:
         """Return when there may be more."""
-        self._waiter = asyncio.get_running_loop().create_future()
+        self._waiter = self._loop.create_future()
         try:
             await self._waiter
         finally:
@@ -126,6 +141,22 @@ class Reader:
 
     def wake(self) -> None:
         """There may be more."""
+        self._disarm()
         waiter = self._waiter
         if waiter is not None and not waiter.done():
+            self._woken = self._loop.time()
             waiter.set_result(None)
+
+    def wake_gently(self) -> None:
+        """There are more deltas."""
+        if self._timer is None and self._waiter is not None:
+            due = self._woken + PAUSE_SECONDS
+            if due <= self._loop.time():
+                self.wake()
+            else:
+                self._timer = self._loop.call_at(due, self.wake)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

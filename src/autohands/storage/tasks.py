@@ -19,9 +19,11 @@ from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, Task
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
 from autohands.storage import events, ledger, queues, sessions, waits
+from autohands.storage.sessions import Entered
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
 
+DAMAGED: Final = "damaged"
 MINUTE_MS: Final = 60_000
 SHORTEST_PREFIX: Final = 8
 _FIELDS: Final = (
@@ -32,6 +34,11 @@ COLUMNS: Final = (
     "id, seq, status, session, request, attempt, reason, control, error, text, root,"
     " (SELECT max(turn) FROM step WHERE step.task = task.seq), run_at, created, updated, ended, crashes, waits,"
     " forked_from, forked_turn"
+)
+_INSERT: Final = (
+    "INSERT INTO task(id, session, principal, source, idempotency_key, body_hash, queue, kind, agent, labels,"
+    " reply_address, correlation, deadline, parent, root, depth, request, rank, ahead, run_at, status, max_attempts,"
+    " created, updated, purse) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -50,16 +57,25 @@ class Placed(Struct, frozen=True):
 
 
 class Branch(Struct, frozen=True):
-    """Where in a tree of tasks a new one hangs: its root, and how many stand above it."""
+    """Where in a tree of tasks a new one hangs: its root, how many stand above it, and what it spends from."""
 
     root: str
     depth: int = 0
+    purse: str | None = None
+
+
+def _request(data: bytes) -> Task:
+    """What was asked; of a damaged row, that it is damaged: one such must not hide the others."""
+    try:
+        return _task.decode(data)
+    except msgspec.DecodeError as error:
+        return Task(prompt=f"(what was asked cannot be read any more: {error})", kind=DAMAGED)
 
 
 def record_of(row: Sequence[Any]) -> TaskRecord:
     """The record of a row of `COLUMNS`."""
     values = dict(zip(_FIELDS, row, strict=True))
-    values["task"] = _task.decode(values["task"])
+    values["task"] = _request(values["task"])
     values["waits"] = waits.decode(values["waits"])
     values["turns"], values["run_at"] = values["turns"] or 0, values["run_at"] or 0
     return TaskRecord(**values)
@@ -151,68 +167,65 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
         Conflict: Its idempotency key was used with another body, or its session works elsewhere.
         TooBusy: Its queue is full.
     """
-    task, place = change.task, change.place if isinstance(change, Placed) else None
-    # Who serves it, and what its parent may by now, is no part of the request.
-    tools = task.tools if task.parent is None else None
-    body_hash = hashlib.sha256(_encode(replace(task, queue="", consent="ask", tools=tools))).digest()
-    if task.idempotency_key is not None and (known := _known(tx, task, body_hash)):
-        return known
+    task, place, body_hash = change.task, change.place if isinstance(change, Placed) else None, None
+    if task.idempotency_key is not None:
+        body_hash = _hash(task)
+        if known := _known(tx, task, body_hash):
+            return known
     queues.admit(tx, task.queue)
     task_id = _new_id(tx, task)
     branch = _branch(tx, task, change) or Branch(task_id)
     needs = _unfinished(tx, task)
-    session, workspace = sessions.enter(tx, task, place)
-    purse = _purse(tx, task, task_id)
-    budget = task.budget_micro_usd if purse.micro_usd is None else purse.micro_usd
-    stored = replace(task, id=task_id, session=session, workspace=workspace or None, budget_micro_usd=budget)
-    key = TaskKey(_insert(tx, stored, branch, body_hash, held=bool(needs)), task_id, session, branch.root)
-    tx.connection.execute("UPDATE task SET purse = ? WHERE seq = ?", (purse.purse, key.seq))
-    tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(key.seq, each) for each in needs])
+    share = _share(tx, task, task_id)
+    budget = task.budget_micro_usd if share.micro_usd is None else share.micro_usd
+    stored, branch = replace(task, id=task_id, budget_micro_usd=budget), replace(branch, purse=share.purse)
+    record = _insert(tx, stored, branch, sessions.enter(tx, task, place), body_hash, needs)
     failpoint("tasks.accepted")
     tx.ready = True
-    events.append(tx, key, TaskQueued(prompt=task.prompt, source=task.source))
-    return get(tx.connection, task_id)
+    queued = TaskQueued(prompt=task.prompt, source=task.source)
+    events.append(tx, TaskKey(record.seq, task_id, record.session, branch.root), queued, seq=1)
+    return record
 
 
-def _purse(tx: Transaction, task: Task, task_id: str) -> ledger.Share:
+def _share(tx: Transaction, task: Task, task_id: str) -> ledger.Share:
     if task.parent is None:
         return ledger.Share(f"root:{task_id}")
     return ledger.share(tx, task.parent, task_id, task.budget_micro_usd)
 
 
-def _insert(tx: Transaction, task: Task, branch: Branch, body_hash: bytes, *, held: bool) -> int:
-    ahead = _priority(task) * MINUTE_MS
-    row = {
-        "id": task.id,
-        "session": task.session,
-        "principal": task.principal,
-        "source": task.source,
-        "idempotency_key": task.idempotency_key,
-        "body_hash": body_hash,
-        "queue": task.queue,
-        "kind": task.kind,
-        "agent": task.agent,
-        "labels": _encode(task.labels),
-        "reply_address": task.reply_address,
-        "correlation": task.correlation,
-        "deadline": task.deadline,
-        "parent": task.parent,
-        "root": branch.root,
-        "depth": branch.depth,
-        "request": _encode(task),
-        "rank": tx.now - ahead,
-        "ahead": ahead,
-        "run_at": _due(tx, task, held=held),
-        "status": _first_state(tx, task, held=held),
-        "max_attempts": max(task.max_attempts, 1),
-        "created": tx.now,
-        "updated": tx.now,
-    }
-    inserted = tx.connection.execute(
-        f"INSERT INTO task({', '.join(row)}) VALUES({', '.join('?' * len(row))})", tuple(row.values())
+def _insert(
+    tx: Transaction, task: Task, branch: Branch, session: Entered, body_hash: bytes | None, needs: Sequence[str]
+) -> TaskRecord:
+    stored = replace(task, session=session.id, workspace=session.workspace or None)
+    ahead, held = _priority(task) * MINUTE_MS, bool(needs)
+    row = (
+        *(task.id, session.id, task.principal, task.source, task.idempotency_key, body_hash, task.queue, task.kind),
+        *(task.agent, _encode(task.labels), task.reply_address, task.correlation, task.deadline, task.parent),
+        *(branch.root, branch.depth, _encode(stored), tx.now - ahead, ahead, run_at := _due(tx, task, held=held)),
+        *(state := _first_state(tx, task, session, held=held), max(task.max_attempts, 1), tx.now, tx.now),
+        branch.purse,
     )
-    assert inserted.lastrowid is not None
-    return inserted.lastrowid
+    seq = tx.connection.execute(_INSERT, row).lastrowid
+    assert seq is not None
+    if needs:
+        tx.connection.executemany("INSERT INTO dependency(task, needs) VALUES(?, ?)", [(seq, each) for each in needs])
+    return TaskRecord(
+        id=task.id,
+        seq=seq,
+        state=state,
+        session=session.id,
+        task=stored,
+        root=branch.root,
+        run_at=run_at or 0,
+        created=tx.now,
+        updated=tx.now,
+    )
+
+
+def _hash(task: Task) -> bytes:
+    """What is asked for. Who serves it, and what its parent may by now, is no part of that."""
+    tools = task.tools if task.parent is None else None
+    return hashlib.sha256(_encode(replace(task, queue="", consent="ask", tools=tools))).digest()
 
 
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
@@ -306,10 +319,10 @@ def _due(tx: Transaction, task: Task, *, held: bool) -> int | None:
     return max(task.not_before or 0, tx.now)
 
 
-def _first_state(tx: Transaction, task: Task, *, held: bool) -> TaskState:
+def _first_state(tx: Transaction, task: Task, session: Entered, *, held: bool) -> TaskState:
     if held or (task.not_before or 0) > tx.now:
         return "delayed"
-    return place_in_line(tx, task.session or "")
+    return "ready" if session.made else place_in_line(tx, session.id)
 
 
 def requeue(tx: Transaction, task: TaskKey, queue: str | None, consent: Consent | None) -> None:

@@ -234,7 +234,6 @@ def subscribe(tx: Transaction, change: Subscribe) -> Subscription:
         tx.connection.execute(
             "UPDATE subscription SET until = max(until, ?) WHERE name = ?", (change.until, change.name)
         )
-    tx.kinds.add("topics")
     return _get(tx.connection, change.name)
 
 

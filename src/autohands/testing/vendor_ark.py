@@ -63,10 +63,6 @@ class FakeArkResponses(FakeResponses):
             self._kept[f"resp_{number}"] = [*self._whole(body), *_said(turn, number)]
         return super().render(turn, number, body)
 
-    def forget(self) -> None:
-        """All that was kept has expired."""
-        self._kept.clear()
-
     def _whole(self, body: dict[str, Any]) -> list[Any]:
         given = body.get("input")
         return [

@@ -17,7 +17,7 @@ from autohands.extensions.provider_local.account import OLLAMA_URL, LocalAccount
 from autohands.extensions.provider_local.facts import CONTEXT_TOKENS, Facts, read_models, read_show, read_tags
 from autohands.extensions.provider_local.provider import LocalProvider
 from autohands.protocols.errors import ProviderError, RetryableError
-from autohands.protocols.messages import Message, ToolReturn, user
+from autohands.protocols.messages import Message, ToolReturn, Usage, user
 from autohands.sdk import Extension
 from autohands.sdk.http import Http, ask_now
 from autohands.testing.contracts.extension import ExtensionContract
@@ -71,6 +71,8 @@ def nobody() -> str:
         ("http://box:8000/v1/chat/completions", "http://box:8000"),
         ("http://box:11434/api/chat", "http://box:11434"),
         ("https://box/ollama", "https://box/ollama"),
+        ("http://v1", "http://v1"),
+        ("http://[::1", "http://[::1"),
     ],
 )
 def test_the_address_may_be_written_in_many_ways(given: str | None, root: str) -> None:
@@ -138,33 +140,12 @@ async def test_ollamas_window_is_read_and_sent() -> None:
 
 
 async def test_pr10_a_cut_prompt_is_an_overflow_and_not_an_answer() -> None:
-    long = user("word " * 40_000)
-    async with local(say("What was the question?")) as (provider, vendors):
-        vendors._script = [structs.replace(say("What was the question?"), usage=None)]
-        turn = msgspec.json.decode(b'{"text": "Lost.", "usage": {"input": 4096, "output": 3}}', type=Turn)
-        vendors._script = [turn]
+    lost = Turn(text="What was the question?", usage=Usage(input=4_096, output=6))
+    async with local(lost) as (provider, _):
         with pytest.raises(ProviderError, match="cut the rest off") as caught:
-            await answer(provider, request("chat", (long,)))
-    assert caught.value.kind == "overflow"
-
-
-@pytest.mark.parametrize(
-    ("level", "facts", "think"),
-    [
-        (None, Facts(thinks=True), None),
-        ("high", Facts(thinks=True), True),
-        ("off", Facts(thinks=True), False),
-        ("high", Facts(thinks=True, thinks_by_level=True), "high"),
-        ("off", Facts(thinks=True, thinks_by_level=True), False),
-        ("high", Facts(thinks=False), None),
-        ("high", Facts(), None),
-    ],
-)
-async def test_thinking_is_asked_for_as_the_model_takes_it(level: Any, facts: Facts, think: object) -> None:
-    async with local(say("Hi.")) as (provider, vendors):
-        provider._ollama._facts["gpt-4.1"] = facts
-        await answer(provider, structs.replace(request("chat"), thinking=level))
-        assert vendors.requests[-1].body.get("think") == think
+            await answer(provider, request("chat", (user("word " * 40_000),)))
+        assert caught.value.kind == "overflow"
+        assert (await answer(provider, request("chat")))[1].message.text == "What was the question?"
 
 
 async def test_results_name_their_tool_and_reasoning_goes_back() -> None:

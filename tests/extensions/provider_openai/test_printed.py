@@ -26,7 +26,6 @@ TAGGED = f"<tool_call>\n{BODY}\n</tool_call>"
         (f"<tool_call>{BODY}", [READ]),
         (f"{TAGGED}\n{TAGGED}\n", [READ, READ]),
         ('<tool_call>{"name": "glob"}</tool_call>', [PrintedCall("glob", "{}")]),
-        ('<tool_call>{"name": "read_file", "arguments": "{\\"path\\": \\"a.txt\\"}"}</tool_call>', [READ]),
         ('<tool_call>{"name": "nobody", "arguments": {}}</tool_call>', [PrintedCall("nobody", "{}")]),
         (f"[TOOL_CALLS] [{BODY}, {BODY}]", [READ, READ]),
         (f"[TOOL_CALLS]{BODY}", [READ]),
@@ -174,3 +173,9 @@ def test_what_never_ends_is_not_held_for_ever() -> None:
 def test_json_is_weighed_for_a_few_characters_only() -> None:
     told, _ = heard("{", '"a": "' + "b" * LOOK_CHARACTERS, stop=False)
     assert told == ['{"a": "' + "b" * LOOK_CHARACTERS]
+
+
+def test_pr08_a_printed_object_inside_a_string_is_not_unpacked() -> None:
+    _, reply = heard('<tool_call>{"name": "read_file", "arguments": "{}"}</tool_call>')
+    (call,) = reply.tool_calls
+    assert "inside a JSON string" in (call.invalid or "")

@@ -18,6 +18,7 @@ ARK = Quirks(
     base_url=ARK_URL,
     default_model=DEFAULT_MODEL,
     models=MODELS,
+    max_tokens="max_completion_tokens",
     thinking_switch=True,
     effort_models=EFFORT_MODELS,
     returns_reasoning="reasoning_content",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Literal
-from urllib.parse import urlsplit
 
 from msgspec import field
 
@@ -35,9 +34,9 @@ class LocalConfig(LocalAccount, frozen=True, kw_only=True):
 def find_root(account: LocalAccount) -> str:
     """The server's address without the path of any of its APIs; a bare `host:port` means plain HTTP."""
     url = (account.base_url or OLLAMA_URL).strip().rstrip("/")
-    if "://" not in url:
-        url = f"http://{url}"
+    scheme, _, rest = url.rpartition("://")
+    host, slash, path = rest.partition("/")
+    path = slash + path
     for ending in _ENDINGS:
-        if urlsplit(url).path.endswith(ending):
-            url = url.removesuffix(ending)
-    return url
+        path = path.removesuffix(ending)
+    return f"{scheme or 'http'}://{host}{path}"

@@ -27,20 +27,18 @@ from autohands.sdk.sse import EventParser
 
 
 class Ollama:
-    """The models of one Ollama."""
+    """The models of one Ollama; `facts` takes what is learnt of each."""
 
-    def __init__(self, account: LocalAccount, http: HttpFactory, load_blob: LoadBlob, name: str) -> None:
+    def __init__(
+        self, account: LocalAccount, http: HttpFactory, load_blob: LoadBlob, name: str, facts: dict[str, Facts]
+    ) -> None:
         self._name = name
         self._account = account
         self._http = http
         self._service = Service(name, key_name(name), account.base_url or "")
         self._headers = {"Content-Type": "application/json", **authorization(account)}
-        self._facts: dict[str, Facts] = {}
+        self._facts = facts
         self._writer = Writer(OllamaEncoder(self.facts), load_blob)
-
-    def knows(self, model: str) -> bool:
-        """Whether the server was asked about a model."""
-        return model in self._facts
 
     def facts(self, model: str) -> Facts:
         """What is known of a model. No I/O."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import cached_property
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from msgspec import structs
 
 from autohands.extensions.provider_local.account import LocalAccount, find_root
 from autohands.extensions.provider_local.discovery import Discovery
-from autohands.extensions.provider_local.facts import to_info
-from autohands.extensions.provider_local.ollama import Ollama
+from autohands.extensions.provider_local.facts import Facts, to_info
 from autohands.extensions.provider_openai.account import COMPATIBLE, OpenAIAccount
-from autohands.extensions.provider_openai.provider import OpenAIProvider
 from autohands.protocols.extension import HttpFactory
 from autohands.protocols.provider import Delta, LoadBlob, ModelInfo, Request
+
+if TYPE_CHECKING:
+    from autohands.extensions.provider_local.ollama import Ollama
+    from autohands.extensions.provider_openai.provider import OpenAIProvider
 
 
 class LocalProvider:
@@ -28,6 +30,7 @@ class LocalProvider:
         self._http = http
         self._load_blob = load_blob
         self._discovery = Discovery(self._account, http, name)
+        self._facts: dict[str, Facts] = {}
 
     @property
     def available(self) -> bool:
@@ -44,7 +47,8 @@ class LocalProvider:
 
     def describe(self, model: str) -> ModelInfo:
         """What the server told of a model, conservative limits before that; it costs nothing."""
-        window = self._ollama.facts(model).window if self._ollama.knows(model) else self._discovery.window(model)
+        known = self._facts.get(model)
+        window = known.window if known is not None else self._discovery.window(model)
         return to_info(model, window or self._account.context_tokens)
 
     async def models(self) -> list[ModelInfo]:
@@ -74,10 +78,14 @@ class LocalProvider:
 
     @cached_property
     def _ollama(self) -> Ollama:
-        return Ollama(self._account, self._http, self._load_blob, self.name)
+        from autohands.extensions.provider_local.ollama import Ollama
+
+        return Ollama(self._account, self._http, self._load_blob, self.name, self._facts)
 
     @cached_property
     def _compatible(self) -> OpenAIProvider:
+        from autohands.extensions.provider_openai.provider import OpenAIProvider
+
         account = OpenAIAccount(
             api_key=self._account.api_key,
             base_url=f"{self._account.base_url}/v1",

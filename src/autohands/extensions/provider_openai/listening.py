@@ -25,6 +25,7 @@ LOOK_CHARACTERS = 80
 
 _MARKERS = (TAG, MISTRAL, FUNCTION, FENCE)
 _MARKER = re.compile("|".join(map(re.escape, _MARKERS)))
+_SUSPICIOUS = re.compile(r"[<\[`]")
 _LONGEST = max(map(len, _MARKERS))
 _FENCE_HEAD = re.compile(r"```[A-Za-z_]*\s*")
 
@@ -52,6 +53,8 @@ class Listening(ReplyAssembler):
 
     def text(self, piece: str, key: Key = "text") -> Deltas:
         """More text, as far as it is clear that it is no call."""
+        if self._spoken and not self._held and not _SUSPICIOUS.search(piece):
+            return super().text(piece)
         piece = clean(piece)
         if not piece or self.done:
             return ()

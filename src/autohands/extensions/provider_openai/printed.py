@@ -149,11 +149,10 @@ def _is_call(value: dict[str, Any]) -> bool:
 
 
 def _call(value: Any) -> PrintedCall:
-    """A call from `{"name": …, "arguments": {…}}`; arguments that are a string hold the JSON themselves."""
+    """A call from `{"name": …, "arguments": …}`; what is no object there is found wrong later, with the reason."""
     if not isinstance(value, dict) or not isinstance(value.get("name"), str):
         raise _UnclearError("it has no name")
-    arguments = value.get("arguments", value.get("parameters", {}))
-    return PrintedCall(value["name"], arguments if isinstance(arguments, str) else json.dumps(arguments))
+    return PrintedCall(value["name"], json.dumps(value.get("arguments", value.get("parameters", {}))))
 
 
 def _nothing_more(rest: str) -> None:

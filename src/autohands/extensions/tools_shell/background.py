@@ -25,6 +25,7 @@ Action: TypeAlias = Literal["spawn", "status", "output", "input", "list", "kill"
 READS = frozenset({"status", "output", "list", "wait"})
 WAIT_SECONDS = 120.0
 STARTED_SECONDS = 0.2
+POLL_SECONDS = 1.0
 
 
 def effect_of(arguments: Arguments) -> Effect:
@@ -47,7 +48,7 @@ async def preview(
     return f"{action} {line(job)}" + (f"\n{input!r}" if action == "input" else "")
 
 
-@tool(effect="irreversible", effect_of=effect_of, preview=preview)
+@tool(effect="irreversible", effect_of=effect_of, preview=preview, poll=POLL_SECONDS)
 async def background(
     ctx: ToolContext,
     action: Action,

@@ -1,102 +1,80 @@
 """The policy: what the rules say of a call, and what holds where no rule speaks.
 
-Deny stands over ask, ask over allow. Without a rule a `read` is allowed and every other effect asks. A protected path
-asks in any case.
+The hard floor first. Then deny stands over ask, ask over allow. Without a rule a `read` is allowed and every other
+effect asks. A protected path asks in any case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatchcase
-from typing import Any
-from urllib.parse import urlsplit
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
 from autohands.config.schema import PolicyRule
 from autohands.core.protected import is_protected
 from autohands.protocols.context import ToolContext
-from autohands.protocols.errors import ToolError
 from autohands.protocols.guard import Allow, Ask, Deny, Verdict
 from autohands.protocols.messages import ToolCall
-from autohands.protocols.tool import EFFECT_WORDS, Tool
-from autohands.protocols.workspace import Workspace
+from autohands.protocols.tool import EFFECT_WORDS, Effect, Tool
+from autohands.runtime.guards.rules import Call, Rooted, deciding, fits, label, seen
 
-PATH_ARGUMENTS = frozenset({"path", "paths", "source", "destination", "cwd", "file", "files", "directory", "target"})
+FLOOR = "the hard floor forbids it, and nothing lifts that: {reason}"
+Lowest = Callable[[ToolCall, Effect, Rooted], "str | None"]
+
+
+class Judged(Struct, frozen=True, kw_only=True):
+    """A verdict and how it came about: the rules that fit (by place), the one that counts, whether they disagree."""
+
+    verdict: Verdict
+    matching: tuple[int, ...] = ()
+    rule: int | None = None
+    conflict: bool = False
+    floor: str | None = None
+    protected: str | None = None
 
 
 class Policy:
-    """A guard made of rules."""
+    """A guard made of rules, above a floor."""
 
-    def __init__(self, rules: Sequence[PolicyRule]) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, rules: Sequence[PolicyRule], floor: Lowest | None = None) -> None:
+        self.rules = tuple(rules)
+        self._floor = floor
 
     async def __call__(self, tool: Tool, call: ToolCall, ctx: ToolContext) -> Verdict:
         """Allow, ask or deny this call."""
         effect = tool.effect(call.arguments)
-        if effect == "read" and not self._rules:
+        return (
+            Allow()
+            if effect == "read" and not self.rules
+            else self.judge(call, effect, ctx.workspace, ctx.scope.source).verdict
+        )
+
+    def judge(self, call: ToolCall, effect: Effect, place: Rooted, source: str) -> Judged:
+        """What becomes of a call, and why."""
+        if self._floor and (reason := self._floor(call, effect, place)):
+            return Judged(verdict=Deny(FLOOR.format(reason=reason)), floor=reason)
+        looked = seen(call, effect, place, source)
+        matching = tuple(place for place, rule in enumerate(self.rules) if fits(rule, looked))
+        rule = deciding(self.rules, matching)
+        protected = None
+        if effect != "read":
+            protected = next((path for path in (*looked.paths, *looked.cwd) if is_protected(path)), None)
+        return Judged(
+            verdict=self._verdict(looked, effect, rule, protected),
+            matching=matching,
+            rule=rule,
+            conflict=len({self.rules[place].then for place in matching}) > 1,
+            protected=protected,
+        )
+
+    def _verdict(self, call: Call, effect: Effect, rule: int | None, protected: str | None) -> Verdict:
+        says = None if rule is None else self.rules[rule].then
+        if rule is not None and says == "deny":
+            return Deny(f"the policy forbids {call.tool} here ({label(self.rules[rule])})")
+        if effect == "read" and says != "ask":
             return Allow()
-        seen = _Seen(call.name, effect, ctx.scope.source, call.arguments, _paths(call.arguments, ctx.workspace))
-        matching = [rule for rule in self._rules if _matches(rule, seen)]
-        says = {rule.then for rule in matching}
-        if "deny" in says:
-            return Deny(f"the policy forbids {call.name} here")
-        if effect == "read" and "ask" not in says:
-            return Allow()
-        if path := next((path for path in seen.paths if is_protected(path)), None):
-            return Ask(f"{call.name} changes {path}, a protected path", protected=True)
-        if "ask" in says:
-            return Ask(f"the policy wants a person to see {call.name}")
-        return Allow() if "allow" in says else Ask(f"{call.name} {EFFECT_WORDS[effect]}")
-
-
-class _Seen(Struct, frozen=True):
-    """What a rule looks at."""
-
-    tool: str
-    effect: str
-    source: str
-    arguments: dict[str, Any]
-    paths: list[str]
-
-
-def _matches(rule: PolicyRule, seen: _Seen) -> bool:
-    return (
-        _fits(rule.tool, [seen.tool])
-        and _fits(rule.effect, [seen.effect])
-        and _fits(rule.source, [seen.source])
-        and _fits(rule.path, seen.paths)
-        and _fits(rule.command, _texts(seen.arguments, ("command",)))
-        and _fits(rule.host, [urlsplit(url).hostname or "" for url in _texts(seen.arguments, ("url",))])
-    )
-
-
-def _fits(pattern: str | None, values: Sequence[str]) -> bool:
-    return pattern is None or any(fnmatchcase(value, pattern) for value in values)
-
-
-def _texts(arguments: dict[str, Any], names: Sequence[str]) -> list[str]:
-    return [value for name in names if isinstance(value := arguments.get(name), str)]
-
-
-def _named(value: object, *, is_path: bool = False) -> Iterator[str]:
-    """The texts that stand under a path's name, however deep."""
-    if isinstance(value, str) and is_path:
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _named(item, is_path=is_path)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _named(item, is_path=name in PATH_ARGUMENTS)
-
-
-def _paths(arguments: dict[str, Any], workspace: Workspace) -> list[str]:
-    """The paths a call names, from the workspace's root; one that leads out of it stays as it is."""
-    paths = []
-    for path in _named(arguments):
-        try:
-            paths.append(workspace.relative(path))
-        except ToolError:
-            paths.append(path)
-    return paths
+        if protected is not None:
+            return Ask(f"{call.tool} changes {protected}, a protected path", protected=True)
+        if says == "ask":
+            return Ask(f"the policy wants a person to see {call.tool}")
+        return Allow() if says == "allow" else Ask(f"{call.tool} {EFFECT_WORDS[effect]}")

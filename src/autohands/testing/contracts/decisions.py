@@ -9,14 +9,14 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from autohands.protocols.changes import Cancel, DecideStep, Park, RecordStep, Signal
+from autohands.protocols.changes import Cancel, DecideStep, Finish, Park, RecordStep, Signal
 from autohands.protocols.errors import BadRequest, Conflict, Fenced, NotFound
 from autohands.protocols.messages import Message, Reply, ToolCall
 from autohands.protocols.records import Step
 from autohands.protocols.storage import Lease
 from autohands.protocols.task import TaskRecord
 from autohands.protocols.tool import ToolResult
-from autohands.testing.contracts.durable import DONE, Durable, events_of, serve, submit
+from autohands.testing.contracts.durable import DONE, Durable, events_of, finish, serve, submit
 
 CALLS: Final = Reply(Message("assistant", (ToolCall("c1", "exec", {}), ToolCall("c2", "exec", {}))))
 WAIT: Final = Park(reason="decision", waits=("decision:1.1",))
@@ -102,6 +102,28 @@ class DecisionsContract:
             ("c1", "done", 1, 1)
         ]
         assert "owner says that it was done" in told[0]["result"]["text"]
+
+    @pytest.mark.parametrize("later", [True, False])
+    async def test_what_a_later_task_of_its_session_has_read_cannot_be_decided(
+        self, durable: Durable, *, later: bool
+    ) -> None:
+        record = await submit(durable, session="s")
+
+        async def fails(lease: Lease) -> None:
+            lease.note(asked())
+            await lease.commit(RecordStep(step=effect("started")))
+            await lease.commit(RecordStep(step=effect("unknown")))
+            await lease.commit(Finish(state="failed", reason="failed"))
+
+        await self.once(durable, record, fails)
+        behind = await submit(durable, session="s")
+        if later:
+            await self.once(durable, behind, finish)
+            with pytest.raises(Conflict, match="later task"):
+                await self.decide(durable, record, "done")
+        else:
+            assert (await self.decide(durable, record, "done")).state == "failed"
+            assert (await self.step(durable, record)).status == "done"
 
     async def test_cr02_a_body_begins_once_and_once_more_for_each_retry(self, durable: Durable) -> None:
         record = await self.doubtful(durable)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from autohands.protocols.events import ReplyFinished, RunStarted, TextDelta, Too
 from autohands.protocols.storage import Lease
 from autohands.testing.contracts.durable import (
     DONE,
+    PATIENCE_SECONDS,
     REPLY,
     Durable,
     events_of,
@@ -21,6 +23,30 @@ from autohands.testing.contracts.durable import (
     submit,
     tool_step,
 )
+
+
+class Following:
+    """Somebody who follows a task, and has come to where it is now."""
+
+    def __init__(self, durable: Durable, task: str) -> None:
+        self.joined = asyncio.Event()
+        self.events = asyncio.ensure_future(self._follow(durable, task))
+
+    @classmethod
+    async def begun(cls, durable: Durable, task: str) -> Following:
+        """Begin to follow: what is stored has been read."""
+        following = cls(durable, task)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await following.joined.wait()
+        return following
+
+    async def _follow(self, durable: Durable, task: str) -> list[dict[str, Any]]:
+        events = []
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            async for line in durable.journal.follow(task):
+                events.append(json.loads(line))
+                self.joined.set()
+        return events
 
 
 class JournalContract:
@@ -41,10 +67,9 @@ class JournalContract:
                     await lease.commit()
             await lease.commit(DONE)
 
-        following = [asyncio.create_task(events_of(durable, record.id)) for _ in range(2)]
-        await asyncio.sleep(0)
+        following = [await Following.begun(durable, record.id) for _ in range(2)]
         await serve(durable, record.id, handler)
-        for events in [await each for each in following]:
+        for events in [await each.events for each in following]:
             turn = ["turn.started", "text.delta", "text.delta", "replied"]
             assert [event["type"] for event in events] == ["task.queued", "run.started", *turn, *turn, "run.finished"]
             durable_ones = [event for event in events if "seq" in event]

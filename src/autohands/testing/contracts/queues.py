@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ class QueuesContract:
         await submit(durable)
 
     async def test_limits_that_let_nothing_through_are_refused(self, durable: Durable) -> None:
-        for wrong in ({"concurrency": 0}, {"rate": -1}, {"period_seconds": 0.0}, {"depth": 0}):
+        for wrong in ({"concurrency": 0}, {"rate": -1}, {"rate": 1 << 64}, {"period_seconds": math.nan}, {"depth": 0}):
             with pytest.raises(BadRequest, match=next(iter(wrong))):
                 await limit(durable, **wrong)
         await limit(durable, depth=1)

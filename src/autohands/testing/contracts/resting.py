@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -201,6 +202,26 @@ class RestingContract:
         assert started + 500 <= waiting.run_at <= now_ms() + 1000
         assert (await durable.storage.task(record.id)).error == ""
         assert await waited(durable, record) == ["backoff"]
+
+    @pytest.mark.parametrize(("cancelled", "end"), [(True, "cancelled"), (False, "waiting")])
+    async def test_one_that_is_to_be_cancelled_is_not_put_off(
+        self, durable: Durable, *, cancelled: bool, end: str
+    ) -> None:
+        record = await submit(durable)
+        ran = asyncio.Event()
+
+        async def stubborn(lease: Lease) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                if cancelled:
+                    await durable.storage.commit(Cancel(task=record.id))
+                    await asyncio.Event().wait()
+            await lease.commit(BackOff(error="busy", delay_seconds=60))
+            ran.set()
+
+        async with running(durable, stubborn):
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await ran.wait()
+            assert await state(durable, record) == end
 
     async def test_one_that_is_put_off_goes_on_at_once_when_somebody_says_so(self, durable: Durable) -> None:
         record = await submit(durable)

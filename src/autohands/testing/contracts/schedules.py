@@ -115,6 +115,15 @@ class SchedulesContract:
         assert (task.task.source, task.task.idempotency_key) == ("schedule", occurrence.id)
         assert (await durable.storage.schedules.get("tick")).next_at == T0 + MINUTE
 
+    async def test_who_comes_too_late_puts_nothing_back(self, durable: Durable) -> None:
+        await save(durable, minutely(overlap="allow"))
+        await fire(durable)
+        await fire(durable, T0 + MINUTE)
+        late = Fire(name="tick", expected=T0, due=(Due(at=T0 - 1),), next_at=T0 + MINUTE)
+        assert await durable.storage.commit(late) == [[]]
+        assert (await durable.storage.schedules.get("tick")).next_at == T0 + 2 * MINUTE
+        assert len(await durable.storage.tasks()) == 2
+
     async def test_a_time_that_has_a_row_is_passed_over(self, durable: Durable) -> None:
         await save(durable, minutely(overlap="allow"))
         await fire(durable)
@@ -188,6 +197,9 @@ class SchedulesContract:
         assert record.backoff_until
         (second,) = await fire(durable, T0 + MINUTE)
         assert (second.state, "1 failed" in second.reason) == ("skipped", True)
+        (resumed,) = await durable.storage.commit(ResumeSchedule(name="tick", next_at=T0))
+        assert (resumed.failures, resumed.backoff_until, resumed.next_at) == (0, None, T0 + 2 * MINUTE)
+        assert (await fire(durable, T0 + 2 * MINUTE))[0].state == "fired"
 
     async def test_success_and_cancellation_are_no_failures(self, durable: Durable) -> None:
         await save(durable, minutely(max_failures=1))

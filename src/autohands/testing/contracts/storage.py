@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from autohands.protocols.changes import (
     Cancel,
+    Change,
     Enqueue,
     FixSystem,
     ForgetSession,
@@ -17,13 +19,20 @@ from autohands.protocols.changes import (
     RenameSession,
     Reserve,
     Settle,
+    Signal,
     Tell,
 )
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.messages import Usage
+from autohands.protocols.outbox import Send
+from autohands.protocols.schedule import PauseSchedule
 from autohands.protocols.storage import Lease
 from autohands.protocols.task import Task
-from autohands.testing.contracts.durable import DONE, Durable, events_of, serve, submit, tool_step
+from autohands.protocols.topics import Consume, Subscribe
+from autohands.testing.contracts.durable import DONE, PATIENCE_SECONDS, Durable, events_of, serve, submit, tool_step
+
+NO_TEXT = "\ud800"  # half of a character
+HUGE = 1 << 64
 
 
 class StorageContract:
@@ -161,6 +170,52 @@ class StorageContract:
         assert results == [60, False, True, "done", 10, 30, 1, ["hurry"]]
         (cost,) = await durable.storage.costs("session", "2000-01-01")
         assert (cost.key, cost.spent, cost.reserved, cost.calls, cost.runs) == (record.session, 10, 20, 2, 1)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            Enqueue(task=Task(prompt=NO_TEXT)),
+            Enqueue(task=Task(prompt="x", queue=NO_TEXT)),
+            Enqueue(task=Task(prompt="x", not_before=HUGE)),
+            Cancel(task=NO_TEXT),
+            Signal(task="task_here", topic="t", payload={"x": NO_TEXT}),
+            Send(address="c:t", text="x", key=NO_TEXT),
+            Subscribe(name="n", pattern="p", until=HUGE),
+            PauseSchedule(name=NO_TEXT),
+            Consume(name="here", seq=HUGE),
+        ],
+        ids=lambda change: type(change).__name__,
+    )
+    async def test_what_cannot_be_written_down_is_refused_by_type(self, durable: Durable, change: Change) -> None:
+        await durable.storage.commit(
+            Enqueue(task=Task(id="task_here", prompt="x")), Subscribe(name="here", pattern="p")
+        )
+        with pytest.raises(BadRequest):
+            await durable.storage.commit(change)
+        assert len(await durable.storage.tasks()) == 1
+
+    async def test_what_cannot_be_there_is_not_looked_for(self, durable: Durable) -> None:
+        for asked in (durable.storage.task(NO_TEXT * 9), durable.storage.sessions(search=NO_TEXT)):
+            with pytest.raises(BadRequest):
+                await asked
+
+    async def test_a_signal_that_was_given_already_wakes_nobody(self, durable: Durable) -> None:
+        record = await submit(durable)
+        await durable.storage.commit(Signal(task=record.id, topic="old", payload={}, dedup="d"))
+        parked = asyncio.Event()
+
+        async def handler(lease: Lease) -> None:
+            await lease.commit(Park(reason="signal", waits=("signal:new",)))
+            parked.set()
+
+        serving = asyncio.create_task(durable.engine.serve(handler, slots=1))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await parked.wait()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        for dedup, state in (("d", "waiting"), ("e", "ready")):
+            await durable.storage.commit(Signal(task=record.id, topic="new", payload={}, dedup=dedup))
+            assert (await durable.storage.task(record.id)).state == state
 
     async def test_a_system_prompt_is_fixed_once(self, durable: Durable) -> None:
         record = await submit(durable)

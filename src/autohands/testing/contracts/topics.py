@@ -183,10 +183,11 @@ class TopicsContract:
         with pytest.raises(BadRequest):
             await publish(durable, "a", key=key)
 
+    @pytest.mark.parametrize("pattern", ["t.a", "t.*"])
     @pytest.mark.parametrize(("left_ms", "read"), [(-1, []), (60_000, ["t.a"])])
     async def test_one_whose_time_is_over_gets_nothing_and_holds_nobody_up(
-        self, durable: Durable, left_ms: int, read: list[str]
+        self, durable: Durable, pattern: str, left_ms: int, read: list[str]
     ) -> None:
-        await subscribe(durable, "s", "t.*", now_ms() + left_ms)
+        await subscribe(durable, "s", pattern, now_ms() + left_ms)
         await publish(durable, "t.a")
         assert await unread(durable, "s") == read
