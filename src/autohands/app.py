@@ -22,6 +22,7 @@ from autohands.core.registry import Registries
 from autohands.core.stopping import Switch
 from autohands.core.workspace import Workspaces
 from autohands.hands import Hands, Parts, Place, guards_of, settings_of, source_rate
+from autohands.protocols.context import Models
 from autohands.protocols.errors import BadRequest, ConfigError, Conflict
 from autohands.protocols.extension import Extension
 from autohands.protocols.loop import DEFAULT
@@ -30,7 +31,6 @@ from autohands.runloop.loop import RunLoop
 from autohands.runloop.middleware import surrounded
 from autohands.runloop.modes import SHARED
 from autohands.runloop.queue import TaskQueue
-from autohands.runtime.models import ProviderModels
 from autohands.runtime.runtime import AgentRuntime, Shared
 from autohands.runtime.stopping import Stopping
 from autohands.sandbox.environment import clean_environment
@@ -112,7 +112,7 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
         storage=store,
         journal=store.journal,
         inspector=Inspector(paths.database),
-        kernel=await _kernel(stack, registries, shared, paths),
+        kernel=await _kernel(stack, runtime.models(registries.providers), registries, shared, paths),
         bridge=RunLoopBridge(queue, store, store.journal),
         runtime=runtime,
         stopping=stopping,
@@ -128,13 +128,14 @@ async def _compose(stack: AsyncExitStack, place: Place, loaded: Loaded) -> Parts
 
 
 def _queue(store: Storage, registries: Registries, place: Place, config: Config) -> TaskQueue:
-    """The queue, with what extensions and the configuration put around it."""
+    """The queue, with what extensions and the configuration put around it, and the limits of trees."""
     rate, limits = source_rate(config, store), config.limits
     return TaskQueue(
         store,
         lambda: [rate, *registries.middleware.values()],
         depth=limits.depth,
         children=limits.children,
+        descendants=limits.descendants,
         workspace=str(place.workspace),
     )
 
@@ -154,7 +155,9 @@ def _shared(
     )
 
 
-async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared, paths: Paths) -> Kernel:
+async def _kernel(
+    stack: AsyncExitStack, models: Models, registries: Registries, shared: Shared, paths: Paths
+) -> Kernel:
     """The kernel, with what its extensions may use."""
     http = Http()
     stack.push_async_callback(http.close)
@@ -163,7 +166,7 @@ async def _kernel(stack: AsyncExitStack, registries: Registries, shared: Shared,
         secrets=shared.secrets,
         spawn=shared.spawn,
         blobs=shared.blobs,
-        models=ProviderModels(registries.providers),
+        models=models,
         state_dir=paths.state,
     )
     return await stack.enter_async_context(Kernel(registries, host))

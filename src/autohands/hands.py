@@ -31,6 +31,7 @@ from autohands.runloop.deliveries import SourceLimit, SourceRate, task_of_delive
 from autohands.runloop.loop import RunLoop
 from autohands.runloop.queue import TaskQueue
 from autohands.runtime.approvals import Asking
+from autohands.runtime.governor import Caps, Quotas
 from autohands.runtime.guards.floor import Floor
 from autohands.runtime.guards.policy import Policy
 from autohands.runtime.runtime import AgentRuntime, Settings
@@ -41,7 +42,7 @@ MICRO = 1_000_000
 MOST_IN_LINE = 100_000
 IN_LINE: tuple[TaskState, ...] = ("blocked", "ready", "running", "waiting", "paused")
 AT_START = ("extensions", "providers", "agents", "sources", "workspace")
-LIMITS_AT_START = ("runs", "depth", "children")
+LIMITS_AT_START = ("runs", "depth", "children", "descendants")
 
 
 class RunOptions(TypedDict, total=False):
@@ -306,9 +307,17 @@ def settings_of(config: Config) -> Settings:
         time_seconds=limits.time_seconds,
         parallel=limits.parallel,
         output_bytes=limits.output_bytes,
-        run_cap=budget.run_micro_usd,
-        day_cap=budget.day_micro_usd,
-        month_cap=budget.month_micro_usd,
+        caps=Caps(
+            run=budget.run_micro_usd,
+            day=budget.day_micro_usd,
+            month=budget.month_micro_usd,
+            session=budget.session_micro_usd,
+            agent=budget.agent_micro_usd,
+            schedule=budget.schedule_micro_usd,
+            unknown_price=budget.unknown_micro_usd,
+        ),
+        quotas=Quotas(model_calls=limits.model_calls, tokens=limits.tokens, sent_bytes=limits.sent_bytes),
+        tool_calls=limits.tool_calls,
         asking=Asking(config.policy.approval_seconds, config.policy.approvals_per_hour),
         on_unknown=config.policy.on_unknown,
         compacting=Compacting(**msgspec.structs.asdict(config.compaction)),

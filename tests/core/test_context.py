@@ -44,6 +44,7 @@ def make(queue: Queue | None = None, **scope: Any) -> ExecutionContext:
         models=NoModels(),
         submit=queue.submit,
         wait=queue.wait,
+        children=nothing,
     )
     return ExecutionContext(Scope(**{"task": "task_p", "session": "ses_1", "agent": "general", **scope}), services)
 

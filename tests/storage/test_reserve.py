@@ -22,10 +22,10 @@ AGAIN = "AUTOHANDS_TEST_NAMESPACE"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of one megabyte."""
+    """A disk of two megabytes."""
     place = tmp_path / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(place)]).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(place)]).returncode:
         pytest.skip("mounting is not allowed here: the same test runs in a namespace of its own")
     yield place
     subprocess.run(["umount", "-l", str(place)], check=True)

@@ -45,7 +45,7 @@ class Calls:
     @pytest.fixture
     def ctx(self, workspace: Path) -> Iterator[ExecutionContext]:
         nothing: Any = None
-        others = dict.fromkeys(("spawn", "jobs", "blobs", "secrets", "models", "submit", "wait"), nothing)
+        others = dict.fromkeys(("spawn", "jobs", "blobs", "secrets", "models", "submit", "wait", "children"), nothing)
         with ThreadPoolExecutor(1) as threads, closing(LocalWorkspace(str(workspace), threads)) as place:
             services = Services(workspace=place, **others)
             yield ExecutionContext(Scope(task="task_1", session="ses_1", agent="general"), services)

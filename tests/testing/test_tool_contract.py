@@ -47,6 +47,7 @@ def ctx(workspace: Path) -> Iterator[ExecutionContext]:
             models=nothing,
             submit=nothing,
             wait=nothing,
+            children=nothing,
         )
         yield ExecutionContext(Scope(task="task_1", session="ses_1", agent="general"), services)
         files.close()

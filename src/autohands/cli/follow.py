@@ -90,6 +90,9 @@ class Follower:
         self._screen = screen
         self._person = person
         self._own = own
+        self._asking = asyncio.Lock()
+        self._beside: list[asyncio.Task[None]] = []
+        self._beneath: set[str] = set()
 
     async def follow(
         self,
@@ -107,13 +110,14 @@ class Follower:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
+                self._group, self._beneath = group, set()
+                self._beside = [group.create_task(self._cancel(interrupt, task)), group.create_task(self._tick())]
                 for request in questions:
                     await self._decide(request, interrupt)
                 status = None if waiting is None else await self._attend(waiting, interrupt)
                 if status is None:
                     status = await self._read(task, after, interrupt)
-                for each in beside:
+                for each in self._beside:
                     each.cancel()
         except BaseExceptionGroup as group_of_errors:
             raise group_of_errors.exceptions[0] from None
@@ -142,7 +146,8 @@ class Follower:
         if open_wait and not self._person and (questions or is_decision(open_wait[1].waits)):
             self._screen.show(*open_wait)
             return self._leave(open_wait[1])
-        wait = open_wait[1] if open_wait and is_decision(open_wait[1].waits) else None
+        beneath = open_wait is not None and open_wait[1].reason == "child"
+        wait = open_wait[1] if open_wait and (beneath or is_decision(open_wait[1].waits)) else None
         return await self.follow(record.id, interrupt, after=_last_seq(told), questions=questions, waiting=wait)
 
     def _leave(self, waiting: TaskWaiting) -> int:
@@ -156,6 +161,7 @@ class Follower:
 
     async def _attend(self, waiting: TaskWaiting, interrupt: Interrupt) -> int | None:
         """See to what a task waits for; the exit status where that cannot be done here and now."""
+        self._look_beneath(waiting, interrupt)
         if self._person is None:
             return self._leave(waiting) if waiting.reason == "approval" or is_decision(waiting.waits) else None
         for doubt in await doubts_of(self._hands, waiting.task) if is_decision(waiting.waits) else ():
@@ -172,6 +178,29 @@ class Follower:
             if decision == "cancel":
                 break
         return None
+
+    def _look_beneath(self, waiting: TaskWaiting, interrupt: Interrupt) -> None:
+        """Sub-agents that a task waits for ask here too, where a person is."""
+        waits = (wait.partition(":") for wait in waiting.waits) if self._person else ()
+        for child in [key for kind, _, key in waits if kind == "child" and key not in self._beneath]:
+            self._beneath.add(child)
+            self._beside.append(self._group.create_task(self._answer_beneath(child, interrupt)))
+
+    async def _answer_beneath(self, child: str, interrupt: Interrupt) -> None:
+        from autohands.bridge import decode_event
+
+        told = await stored_events(self._hands, child)
+        for request in _open_questions(told):
+            await self._decide(request, interrupt)
+        for _, event in told[-1:]:
+            if isinstance(event, TaskWaiting):
+                self._look_beneath(event, interrupt)
+        async for data in self._hands.follow(child, _last_seq(told)):
+            event = decode_event(data)
+            if isinstance(event, ApprovalRequested):
+                await self._decide(event, interrupt)
+            elif isinstance(event, TaskWaiting):
+                self._look_beneath(event, interrupt)
 
     async def _cancel(self, interrupt: Interrupt, task: str) -> None:
         await interrupt.wait()
@@ -208,7 +237,8 @@ class Follower:
     async def _decide(self, request: ApprovalRequested, interrupt: Interrupt) -> None:
         if self._person is None:
             return
-        said = await interrupt.unless(self._person.allows(request))
+        async with self._asking:  # one question at a time, whoever asks
+            said = await interrupt.unless(self._person.allows(request))
         if said is not None:
             await self._answer(request, said)
 

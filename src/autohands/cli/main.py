@@ -27,6 +27,7 @@ COMMANDS = {
     "topic": "list, publish, subscribe, unsubscribe, request.",
     "webhook": "list, deliver: what others report.",
     "outbox": "list, show, send, drop: messages on their way out.",
+    "cost": "Spent, put aside and to be expected: by day, agent, model, session, schedule.",
     "session": "list, show, rename, delete, search.",
     "tool": "list, show, call.",
     "extension": "list, info, enable, disable.",

@@ -12,8 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from autohands.cli import complete, options, work
+from autohands.cli.cost import forecasts
 from autohands.cli.listing import minute, show_items, show_json, show_one
-from autohands.cli.timetable import on_its_clock, outcome, summary, told
+from autohands.cli.timetable import foreseen, in_words, on_its_clock, outcome, summary, told
 from autohands.protocols.changes import Change
 from autohands.protocols.errors import BadRequest
 from autohands.protocols.schedule import (
@@ -164,10 +165,12 @@ async def _add(given: Given, *, json: bool, config: Path | None) -> int:
             raise BadRequest(f"{change.schedule.when} is over", hint="name a time to come")
         record: ScheduleRecord = (await hands.storage.commit(change))[0]
         served = _is_served(hands)
+        expected = (await forecasts(hands.storage)).get(record.schedule.name)
     if json:
-        show_json({**summary(record), "served": served})
+        show_json({**summary(record), "served": served, "forecast": foreseen(expected)})
         return 0
     click.echo(f"{record.schedule.name}: due {on_its_clock(record)}")
+    click.echo(in_words(expected))
     if not served:
         click.echo(UNSERVED, err=True)
     return 0

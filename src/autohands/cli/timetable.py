@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from autohands.cli.listing import when
 from autohands.protocols.schedule import Occurrence, ScheduleRecord
+
+if TYPE_CHECKING:
+    from autohands.runloop.forecast import Forecast
 
 
 def summary(record: ScheduleRecord) -> dict[str, Any]:
@@ -48,6 +51,25 @@ def on_its_clock(record: ScheduleRecord) -> str:
         return "never"
     zoned = datetime.fromtimestamp(record.next_at / 1000, zone(record.schedule.timezone))
     return f"{zoned:%Y-%m-%d %H:%M:%S} {record.schedule.timezone}"
+
+
+def foreseen(forecast: Forecast | None) -> dict[str, Any] | None:
+    """What a schedule will cost in 30 days, in USD; null where it is not known."""
+    if forecast is None:
+        return None
+    mean, total = (None if each is None else each / 1e6 for each in (forecast.mean_micro_usd, forecast.micro_usd))
+    return {"days": 30, "runs": forecast.runs, "earlier_runs": forecast.earlier, "mean_usd": mean, "usd": total}
+
+
+def in_words(forecast: Forecast | None) -> str:
+    """The same as a line."""
+    if forecast is None:
+        return "its cost is unknown"
+    runs = f"{forecast.runs:,} runs in 30 days"
+    if forecast.mean_micro_usd is None:
+        return f"{runs}; what they cost is unknown: it has not run yet"
+    mean, total = forecast.mean_micro_usd / 1e6, (forecast.micro_usd or 0) / 1e6
+    return f"{runs}, each {mean:.4f} USD (mean of {forecast.earlier:,}): {total:.2f} USD"
 
 
 def told(occurrence: Occurrence) -> dict[str, Any]:

@@ -16,10 +16,23 @@ _MICRO = 1_000_000
 class Limits(Struct, frozen=True, kw_only=True):
     """What one run may take, and how many there may be."""
 
-    turns: Annotated[Count, Meta(description="Model calls of one run.")] = 100
+    turns: Annotated[Count, Meta(description="Turns of one run: replies of the model.")] = 100
     time_seconds: Annotated[
         Annotated[float, Meta(gt=0)] | None,
-        Meta(description="How long one run may take; without it for ever.", examples=[3600]),
+        Meta(
+            description="How long one run may work, over all its attempts; what it waits for others does not count.",
+            examples=[3600],
+        ),
+    ] = None
+    model_calls: Annotated[
+        Count | None, Meta(description="Model calls of one run, retries and those of its tools too.", examples=[200])
+    ] = None
+    tool_calls: Annotated[Count | None, Meta(description="Tool calls of one run.", examples=[500])] = None
+    tokens: Annotated[
+        Count | None, Meta(description="Tokens that one run may use, read and written.", examples=[5_000_000])
+    ] = None
+    sent_bytes: Annotated[
+        Count | None, Meta(description="Bytes that one run may send to models.", examples=[50_000_000])
     ] = None
     runs: Annotated[
         Count, Meta(description="Runs that go on side by side, and a quarter of that in the background; others wait.")
@@ -31,6 +44,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     ] = 32_768
     depth: Annotated[Count, Meta(description="How deep tasks may start further tasks.")] = 8
     children: Annotated[Count, Meta(description="How many tasks one task may start.")] = 1000
+    descendants: Annotated[
+        Count, Meta(description="How many tasks may be started beneath one that nobody started.")
+    ] = 10_000
     drain_seconds: Annotated[
         Annotated[float, Meta(ge=0)],
         Meta(description="How long runs may go on after SIGTERM, before they are interrupted (and resumed later)."),
@@ -63,6 +79,16 @@ class Budget(Struct, frozen=True, kw_only=True):
     run: Annotated[Cap, Meta(description="One run, with the runs it starts.")] = 5.0
     day: Annotated[Cap, Meta(description="All runs of a day.")] = 20.0
     month: Annotated[Cap, Meta(description="All runs of a month.")] = "none"
+    session: Annotated[Cap, Meta(description="All runs of one session, with the runs they start.")] = "none"
+    agent: Annotated[Cap, Meta(description="All runs of one agent in a day.")] = "none"
+    schedule: Annotated[Cap, Meta(description="All runs of one schedule in a day, with the runs they start.")] = "none"
+    unknown_price: Annotated[
+        Annotated[float, Meta(ge=0)] | Literal["refuse"],
+        Meta(
+            description="What a million tokens written count as (a quarter of it: read) where a model's price is not "
+            'known; `"refuse"` does not ask such a model.'
+        ),
+    ] = 40.0
 
     @property
     def run_micro_usd(self) -> int | None:
@@ -78,6 +104,26 @@ class Budget(Struct, frozen=True, kw_only=True):
     def month_micro_usd(self) -> int | None:
         """The cap of a month in micro-USD; None: no cap."""
         return _micro_usd(self.month)
+
+    @property
+    def session_micro_usd(self) -> int | None:
+        """The cap of a session in micro-USD; None: no cap."""
+        return _micro_usd(self.session)
+
+    @property
+    def agent_micro_usd(self) -> int | None:
+        """The cap of an agent's day in micro-USD; None: no cap."""
+        return _micro_usd(self.agent)
+
+    @property
+    def schedule_micro_usd(self) -> int | None:
+        """The cap of a schedule's day in micro-USD; None: no cap."""
+        return _micro_usd(self.schedule)
+
+    @property
+    def unknown_micro_usd(self) -> int | None:
+        """What a million tokens of unknown price count as, in micro-USD; None: such models are refused."""
+        return None if self.unknown_price == "refuse" else round(self.unknown_price * _MICRO)
 
 
 class PolicyRule(Struct, frozen=True, kw_only=True):

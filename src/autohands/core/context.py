@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from autohands.protocols.context import Blobs, Integrity, Labels, Models, Scope, Secrets, Services
+from autohands.protocols.context import Blobs, Children, Integrity, Labels, Models, Scope, Secrets, Services
 from autohands.protocols.process import Jobs, Spawn
 from autohands.protocols.task import Task, TaskRecord
 from autohands.protocols.workspace import Workspace
@@ -134,6 +134,11 @@ class ExecutionContext:
     def models(self) -> Models:
         """Providers; each call is metered."""
         return self.services.models
+
+    @property
+    def children(self) -> Children:
+        """The tasks that this run has started."""
+        return self.services.children
 
     @property
     def remaining_seconds(self) -> float | None:

@@ -23,7 +23,10 @@ from autohands.protocols.topics import TopicChange
 class Enqueue(Struct, frozen=True, kw_only=True):
     """Accept a task (its `session` a name or id, made if missing); writes `task.queued`. Result: its `TaskRecord`.
 
-    `depth` and `children` bound how deep a tree of tasks may grow and how many children one task may have.
+    `depth`, `children` and `descendants` bound how deep a tree of tasks may grow, how many children one task may have
+    and how many tasks a root may have beneath it. A child's budget is put aside in what is left of its parent's, at
+    most all of it, without one a quarter of it; what it has not spent comes back when it ends. Where its parent has no
+    limit and it names none, it spends from its parent's purse.
 
     Raises:
         BadRequest: It makes no sense, its workspace is no directory, or the tree it belongs to may not grow.
@@ -36,6 +39,7 @@ class Enqueue(Struct, frozen=True, kw_only=True):
     task: Task
     depth: int = 8
     children: int = 1000
+    descendants: int = 10_000
 
 
 class Speak(Struct, frozen=True, kw_only=True):
@@ -43,6 +47,19 @@ class Speak(Struct, frozen=True, kw_only=True):
 
     session: str
     text: str
+
+
+class Tell(Struct, frozen=True, kw_only=True):
+    """Say words to a child of `parent`, once for each `key`: it reads them in its next turn.
+
+    Raises:
+        NotFound: `parent` has no such child. Conflict: It has ended.
+    """
+
+    task: str
+    parent: str
+    text: str
+    key: str
 
 
 class Cancel(Struct, frozen=True, kw_only=True):
@@ -206,10 +223,13 @@ class AskApproval(Struct, frozen=True, kw_only=True):
 
 
 class Reserve(Struct, frozen=True, kw_only=True):
-    """Put the worst case of a turn's model call aside, in micro-USD, and tell of it: `budget.reserved`.
+    """Put the worst case of a turn's model call aside, in micro-USD, with its tokens and the bytes it sends, and tell
+    of it: `budget.reserved`.
 
-    The caps are those of the task's root and of the day; None is no cap. Result: True, or False where a cap forbids it;
-    then nothing was reserved.
+    The caps are those of the task's purse, of the UTC day and month, of the root's session and, for a day, of the agent
+    and of the schedule; None is no cap. A child's purse holds no more than was put aside for it. Result: True, or False
+    where a cap forbids it; then nothing was reserved. Without a lease it belongs to no task,
+    and nothing is told.
     """
 
     turn: int = 0
@@ -218,10 +238,15 @@ class Reserve(Struct, frozen=True, kw_only=True):
     run_cap: int | None
     day_cap: int | None
     month_cap: int | None = None
+    session_cap: int | None = None
+    agent_cap: int | None = None
+    schedule_cap: int | None = None
+    tokens: int = 0
+    sent: int = 0
 
 
 class Settle(Struct, frozen=True, kw_only=True):
-    """Replace the reservation `key` by what the call cost. Result: what the task's root has cost so far."""
+    """Replace the reservation `key` by what the call cost. Result: what is in the task's purse then."""
 
     key: str
     micro_usd: int
@@ -267,7 +292,7 @@ class Finish(Struct, frozen=True, kw_only=True):
 
 
 Change: TypeAlias = (
-    Enqueue | Speak | Cancel | Decide | Signal | Redo | Pause | DecideStep | Fork | RenameSession | ForgetSession
+    Enqueue | Speak | Tell | Cancel | Decide | Signal | Redo | Pause | DecideStep | Fork | RenameSession | ForgetSession
     | FixSystem | RecordStep | ReadWords | HoldPaths | AskApproval | Reserve | Settle | Park | BackOff | Finish
     | ScheduleChange | OutboxChange | TopicChange | QueueChange
 )  # fmt: skip

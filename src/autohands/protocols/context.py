@@ -13,7 +13,7 @@ from autohands.protocols.workspace import Workspace
 
 if TYPE_CHECKING:
     from autohands.protocols.provider import LLMProvider
-    from autohands.protocols.task import Task, TaskRecord
+    from autohands.protocols.task import Child, Task, TaskRecord
 
 Integrity: TypeAlias = Literal["owner", "agent", "untrusted"]
 
@@ -92,6 +92,26 @@ class Secrets(Protocol):
         ...
 
 
+class Children(Protocol):
+    """The tasks that a run has started, and nobody else's."""
+
+    async def list(self) -> tuple[Child, ...]:
+        """All of them, in the order in which they were started."""
+        ...
+
+    async def tell(self, child: str, text: str, *, key: str) -> None:
+        """Say words to one, once for each `key`: it reads them in its next turn.
+
+        Raises:
+            NotFound: The run has started no such task. Conflict: It has ended.
+        """
+        ...
+
+    async def cancel(self, child: str) -> TaskRecord:
+        """End one with all that it has started. Raises `NotFound`."""
+        ...
+
+
 Submit: TypeAlias = "Callable[[Task], Awaitable[TaskRecord]]"
 WaitFor: TypeAlias = Callable[[str], Awaitable[dict[str, Any]]]
 
@@ -127,6 +147,7 @@ class Services(Struct, frozen=True, kw_only=True):
     models: Models
     submit: Submit
     wait: WaitFor
+    children: Children
 
 
 class ToolContext(Protocol):
@@ -180,6 +201,11 @@ class ToolContext(Protocol):
     @property
     def models(self) -> Models:
         """Providers; each call is metered."""
+        ...
+
+    @property
+    def children(self) -> Children:
+        """The tasks that this run has started."""
         ...
 
     def progress(self, text: str) -> None:

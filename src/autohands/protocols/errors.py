@@ -48,7 +48,8 @@ class RetryableError(AutoHandsError):
 class ProviderError(AutoHandsError):
     """A provider's final answer.
 
-    `kind` is one of `auth`, `invalid`, `overflow`, `spend`, `refused`, `broken`, `mismatch`, `budget`.
+    `kind` is one of `auth`, `invalid`, `overflow`, `spend`, `refused`, `broken`, `mismatch`, `budget`, `calls`,
+    `tokens`, `bytes`.
     """
 
     def __init__(self, text: str, *, kind: str = "invalid", hint: str | None = None) -> None:

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, Protocol, TypeAlias
 
 from autohands.protocols.changes import Change
+from autohands.protocols.costs import By, Cost, Used
 from autohands.protocols.events import Durable, Fleeting
 from autohands.protocols.outbox import Outbox
 from autohands.protocols.process import JobRow
 from autohands.protocols.queues import Queues
 from autohands.protocols.records import ApprovalRecord, Hold, SessionRecord, Step, Word
 from autohands.protocols.schedule import Schedules
-from autohands.protocols.task import TaskRecord, TaskState
+from autohands.protocols.task import Child, TaskRecord, TaskState
 from autohands.protocols.topics import Topics
 from autohands.protocols.upkeep import Backup, Loss, Retained, Retention
 
@@ -160,7 +161,21 @@ class Storage(Protocol):
         ...
 
     async def spent(self, task: str | None = None) -> int:
-        """Micro-USD spent and reserved: by a task's root, or today."""
+        """Micro-USD spent and reserved: what is in a task's purse (its own, and what is put aside for those it has
+        started), or today."""
+        ...
+
+    async def used(self, task: str) -> Used:
+        """What a task has used so far."""
+        ...
+
+    async def costs(self, by: By, since: str) -> list[Cost]:
+        """What model calls have cost since a UTC day (`2027-01-31`), by one thing: days in order, others dearest
+        first."""
+        ...
+
+    async def children(self, task: str) -> list[Child]:
+        """The tasks that a task has started, in that order."""
         ...
 
     @property

@@ -99,3 +99,10 @@ class TaskRecord(Struct, frozen=True, kw_only=True, omit_defaults=True):
     def finished(self) -> bool:
         """Whether it has reached one of its four end states."""
         return self.state in END_STATES
+
+
+class Child(Struct, frozen=True, kw_only=True):
+    """A task as the one that started it sees it. `spent` is in micro-USD: by it and those that it started."""
+
+    record: TaskRecord
+    spent: int = 0

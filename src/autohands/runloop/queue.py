@@ -34,8 +34,8 @@ def _none() -> Sequence[Middleware]:
 class TaskQueue:
     """Submits tasks and publishes through its middleware, which is asked for at each pass: it may come and go.
 
-    `depth` and `children` bound how deep tasks may start further ones, and how many one may start. A task that names no
-    workspace works in its session's, else in `workspace`.
+    `depth`, `children` and `descendants` bound how deep tasks may start further ones, how many one may start, and how
+    many a root with all beneath it. A task that names no workspace works in its session's, else in `workspace`.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class TaskQueue:
         *,
         depth: int = 8,
         children: int = 1000,
+        descendants: int = 10_000,
         workspace: str | None = None,
     ) -> None:
         self._storage = storage
@@ -52,6 +53,7 @@ class TaskQueue:
         self._workspace = workspace
         self._depth = depth
         self._children = children
+        self._descendants = descendants
 
     async def submit(self, task: Task) -> TaskRecord:
         """Accept a task; it is durable when this returns.
@@ -65,7 +67,7 @@ class TaskQueue:
     async def _enqueue(self, task: Task) -> TaskRecord:
         placed = await self._placed(checked(task))
         failpoint("queue.submit")
-        change = Enqueue(task=placed, depth=self._depth, children=self._children)
+        change = Enqueue(task=placed, depth=self._depth, children=self._children, descendants=self._descendants)
         record: TaskRecord = (await self._storage.commit(change))[0]
         failpoint("queue.submitted")
         return record

@@ -24,6 +24,7 @@ from autohands.runtime.governor import Metered, Purse
 from autohands.runtime.guards.denials import Denials
 from autohands.runtime.guards.leases import WriteLeases
 from autohands.runtime.guards.loops import Loops
+from autohands.runtime.guards.quota import Quota
 from autohands.runtime.history import History, Turn, is_cut_short
 from autohands.runtime.replay import Recorded
 from autohands.runtime.stopping import going_on
@@ -72,6 +73,7 @@ class Parts(msgspec.Struct, frozen=True):
     approvals: Approvals
     limits: RunLimits
     context: ExecutionContext
+    quota: Quota
     on_unknown: OnUnknown = "tell"
     recorded: Recorded | None = None
     loops: Loops = msgspec.field(default_factory=Loops)
@@ -100,6 +102,11 @@ class Run:
         return self._turn.number if self._turn else 0
 
     @property
+    def said(self) -> str:
+        """What the model said last; empty before it has said anything."""
+        return self._turn.reply.message.text if self._turn else ""
+
+    @property
     def remaining_seconds(self) -> float | None:
         """How long it may still take; None for ever."""
         deadline = self._parts.limits.deadline
@@ -114,6 +121,8 @@ class Run:
         return self._recorded or self._limit() is None
 
     def _limit(self) -> Reason | None:
+        if self._parts.quota.exceeded:
+            return "call_limit"
         if self._denials.stuck or self._parts.loops.stuck:
             return "denied" if self._denials.stuck else "loop"
         if self.turn >= self._parts.limits.turns:
@@ -240,8 +249,7 @@ class Run:
     async def stop(self) -> Ended:
         """End the task at a limit."""
         reason = self._limit() or "failed"
-        text = self._turn.reply.message.text if self._turn else ""
-        return await self.end(reason, text, LIMIT_TEXTS.get(reason, ""))
+        return await self.end(reason, self.said, LIMIT_TEXTS.get(reason, ""))
 
     async def end(self, reason: Reason, text: str = "", error: str = "") -> Ended:
         """End the task for `reason`."""
@@ -260,6 +268,7 @@ class Run:
 LIMIT_TEXTS: dict[str, str] = {
     "turn_limit": "the limit of turns is reached; raise --max-turns or [limits] turns",
     "time_limit": "the time is over; raise [limits] time_seconds",
+    "call_limit": "the limit of tool calls is reached; raise [limits] tool_calls",
     "denied": "the work cannot go on without a call that was denied",
     "loop": "the model did the same again and again, after it was told so",
 }

@@ -9,39 +9,42 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from autohands.core.context import ExecutionContext
-from autohands.core.registry import Generation
+from autohands.core.registry import Generation, Registry, Snapshot
 from autohands.protocols.agent import Agent
 from autohands.protocols.changes import BackOff, Change, Finish, FixSystem, Park
-from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit, WaitFor
+from autohands.protocols.context import Blobs, Models, Parked, Scope, Secrets, Services, Submit
+from autohands.protocols.costs import Used
 from autohands.protocols.errors import (
     AutoHandsError,
     Fenced,
     ProviderError,
     RetryableError,
     StorageUnavailable,
-    ToolError,
 )
 from autohands.protocols.events import Reason, RunResumed, RunStarted, TaskWaiting
 from autohands.protocols.guard import Deny, Guard
 from autohands.protocols.messages import ToolCall
 from autohands.protocols.process import JobsOf, Spawn
+from autohands.protocols.provider import LLMProvider
 from autohands.protocols.storage import Lease, Storage
-from autohands.protocols.task import Consent, OnUnknown, Task, TaskRecord
+from autohands.protocols.task import OnUnknown, Task, TaskRecord
 from autohands.protocols.tool import Arguments, ToolResult
 from autohands.protocols.workspace import Workspace
 from autohands.runtime.agent_loop import run_agent
 from autohands.runtime.approvals import Asking, approvals_of
 from autohands.runtime.around import carry_out
 from autohands.runtime.binding import Environment
+from autohands.runtime.children import Nobody, Offspring, Parent
 from autohands.runtime.context import ContextBuilder, opening, opening_step, system_prompt
-from autohands.runtime.governor import Caps, Metered, Purse
+from autohands.runtime.governor import Caps, Metered, Purse, Quotas, Till
 from autohands.runtime.guards.inforce import InForce
 from autohands.runtime.guards.leases import WriteLeases
 from autohands.runtime.guards.loops import Loops
+from autohands.runtime.guards.quota import Quota
 from autohands.runtime.history import Turn, fold
 from autohands.runtime.models import Choice, ProviderModels, choose_model, recording
 from autohands.runtime.replay import read_recorded
@@ -52,7 +55,7 @@ from autohands.runtime.sessions import Session, SessionManager
 from autohands.runtime.stopping import Stopping
 from autohands.runtime.summary import Summariser
 from autohands.runtime.tokens import Ratios
-from autohands.runtime.toolbox import Checked, Toolbox, narrowed, within
+from autohands.runtime.toolbox import Checked, Toolbox, narrowed
 from autohands.runtime.waiting import nothing_to_wait_for, wait_for_signal
 from autohands.runtime.window import Compacting, Window
 from autohands.sdk.failpoint import failpoint
@@ -60,7 +63,13 @@ from autohands.sdk.identity import new_id, now_ms
 
 logger = logging.getLogger(__name__)
 
-_REASONS: dict[str, Reason] = {"budget": "budget", "overflow": "context_unrecoverable"}
+_REASONS: dict[str, Reason] = {
+    "budget": "budget",
+    "calls": "call_limit",
+    "tokens": "token_limit",
+    "bytes": "byte_limit",
+    "overflow": "context_unrecoverable",
+}
 
 
 class Shared(Struct, frozen=True, kw_only=True):
@@ -84,9 +93,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     time_seconds: float | None = None
     parallel: int = 8
     output_bytes: int = 32_768
-    run_cap: int | None = 5_000_000
-    day_cap: int | None = 20_000_000
-    month_cap: int | None = None
+    caps: Caps = Caps(run=5_000_000, day=20_000_000)
+    quotas: Quotas = Quotas()
+    tool_calls: int | None = None
     asking: Asking = Asking()
     on_unknown: OnUnknown = "tell"
     compacting: Compacting = Compacting()
@@ -111,6 +120,7 @@ class AgentRuntime:
         self._settings = settings
         self._stopping = stopping
         self._sessions = SessionManager(storage)
+        self._till = Till(storage, lambda: self._settings.caps)
         self._ratios = Ratios()
         self._read_result = read_result_tool(storage)
 
@@ -159,7 +169,7 @@ class AgentRuntime:
         except TimeoutError:
             if not limit.expired():
                 raise
-            ended = await run.end("time_limit", error=LIMIT_TEXTS["time_limit"])
+            ended = await run.end("time_limit", run.said, LIMIT_TEXTS["time_limit"])
         return ended.reason == "done"
 
     async def _prepare(self, lease: Lease, session: Session) -> Run:
@@ -167,12 +177,13 @@ class AgentRuntime:
         task, generation = lease.record.task, self._generation()
         agent = generation.agents.get(task.agent or self._settings.agent)
         choice = choose_model((task.model, agent.model, self._settings.model), generation.providers)
-        provider, model = choice.provider, choice.provider.describe(choice.model)
-        if task.record:
-            provider = recording(provider, task.record, generation.providers)
-        toolbox = self._toolbox(generation, agent, lease.record)
+        provider, model = self._provider(task, choice, generation), choice.provider.describe(choice.model)
+        used = await self._storage.used(lease.record.id) if lease.attempt > 1 else Used()
+        purse = Purse(lease, self._caps(task), await self._spent(lease), used, self._settings.quotas)
+        quota = Quota(self._settings.tool_calls, used.tool_calls)
+        toolbox = self._toolbox(generation, agent, lease.record, quota)
+        parent = Parent(lease.record, session.record, agent, generation)
         workspace = self._shared.workspace_of(session.record.workspace)
-        purse = Purse(lease, self._caps(task), await self._spent(lease))
         metered = Metered(provider, purse)
         system = await _system(agent, session, workspace, purse)
         summariser = self._summariser(generation, purse, Choice(provider, choice.model))
@@ -187,8 +198,9 @@ class AgentRuntime:
             purse=purse,
             toolbox=toolbox,
             approvals=await approvals_of(lease, self._storage, self._settings.asking, self._shared.environment),
-            limits=self._limits(task, agent),
-            context=self._context(lease, session, workspace, self._models(generation, purse)),
+            limits=self._limits(task, agent, used),
+            quota=quota,
+            context=self._context(lease, parent, session.data, workspace, purse),
             on_unknown=task.on_unknown or self._settings.on_unknown,
             recorded=await read_recorded(self._storage, task),
             unchanged=self._settings.compacting.unchanged,
@@ -201,12 +213,16 @@ class AgentRuntime:
             parts.recorded.skip(turns)
         return Run(parts, turns)
 
-    def _toolbox(self, generation: Generation, agent: Agent, record: TaskRecord) -> Toolbox:
+    def _provider(self, task: Task, choice: Choice, generation: Generation) -> LLMProvider:
+        """Who is asked; where that is wished, what it says is written down."""
+        return recording(choice.provider, task.record, generation.providers) if task.record else choice.provider
+
+    def _toolbox(self, generation: Generation, agent: Agent, record: TaskRecord, quota: Quota) -> Toolbox:
         """What the run may call; who has any tool may read back what they returned."""
         tools = narrowed(dict(generation.tools.items()), record.task.tools)
         if tools:
             tools[READ_RESULT] = self._read_result
-        guards = (*self._force.of(record.id), *generation.guards.values())
+        guards: tuple[Guard, ...] = (*self._force.of(record.id), *generation.guards.values(), quota)
         return Toolbox(tools, (*agent.tools, READ_RESULT), guards)
 
     def _summariser(self, generation: Generation, purse: Purse, own: Choice) -> Summariser:
@@ -231,7 +247,9 @@ class AgentRuntime:
             lease.note(opening_step(messages))
         return turns
 
-    def _context(self, lease: Lease, session: Session, workspace: Workspace, models: Models) -> ExecutionContext:
+    def _context(
+        self, lease: Lease, parent: Parent, data: dict[str, Any], workspace: Workspace, purse: Purse
+    ) -> ExecutionContext:
         """What belongs to the run as a whole; each call gets a child of it."""
         record = lease.record
 
@@ -241,25 +259,21 @@ class AgentRuntime:
         scope = Scope(
             task=record.id,
             session=record.session,
-            agent=record.task.agent,
+            agent=parent.agent.name,
             principal=record.task.principal,
             source=record.task.source,
             attempt=lease.attempt,
             labels=record.task.labels,
             deadline=record.task.deadline,
         )
+        offspring = Offspring(parent, self._storage, self._shared.submit)
+        models = ProviderModels(parent.generation.providers, lambda provider: Retry(Metered(provider, purse)))
+        services = self._services(record.session, workspace, models)
+        services = replace(services, submit=offspring.submit, children=offspring, wait=wait)
+        return ExecutionContext(scope, services, data=data)
 
-        async def submit(task: Task) -> TaskRecord:
-            if task.session in (session.record.id, session.record.name):
-                raise ToolError(
-                    "same_session: it would line up behind this run, which may wait for it: give it another"
-                )
-            return await self._shared.submit(_as_child(task, record.task, session.record.workspace))
-
-        services = self._services(record.session, workspace, models, wait, submit)
-        return ExecutionContext(scope, services, data=session.data)
-
-    def _services(self, session: str, workspace: Workspace, models: Models, wait: WaitFor, submit: Submit) -> Services:
+    def _services(self, session: str, workspace: Workspace, models: Models) -> Services:
+        """What a call outside of any run may use."""
         shared = self._shared
         return Services(
             workspace=workspace,
@@ -268,13 +282,14 @@ class AgentRuntime:
             blobs=shared.blobs,
             secrets=shared.secrets,
             models=models,
-            submit=submit,
-            wait=wait,
+            submit=shared.submit,
+            wait=nothing_to_wait_for,
+            children=Nobody(),
         )
 
-    def _models(self, generation: Generation, purse: Purse) -> Models:
-        """The providers as this run's tools may call them: at its expense."""
-        return ProviderModels(generation.providers, lambda provider: Retry(Metered(provider, purse)))
+    def models(self, providers: Registry[LLMProvider] | Snapshot[LLMProvider]) -> Models:
+        """The providers as those may call them that belong to no run: within the day's and the month's budget."""
+        return ProviderModels(providers, lambda provider: Retry(Metered(provider, self._till)))
 
     async def call(self, name: str, arguments: Arguments, session: str, workspace: str) -> ToolResult:
         """Call a tool outside of any run. That the owner asks for it is its approval; what is forbidden stays so.
@@ -287,10 +302,7 @@ class AgentRuntime:
         tool = generation.tools.get(name)
         checked = Checked(ToolCall("direct", name, arguments), tool, tool.validate(arguments), tool.effect(arguments))
         scope = Scope(task=new_id("call"), session=session, agent="")
-        models = ProviderModels(generation.providers)
-        services = self._services(
-            session, self._shared.workspace_of(workspace), models, nothing_to_wait_for, self._shared.submit
-        )
+        services = self._services(session, self._shared.workspace_of(workspace), self.models(generation.providers))
         ctx = ExecutionContext(scope, services)
         guards = (*self._force.present, *generation.guards.values())
         verdict = await Toolbox({name: tool}, "*", guards).judge(checked, ctx)
@@ -299,17 +311,17 @@ class AgentRuntime:
             return ToolResult(f"denied: {reason}", failed=True)
         return await carry_out(tool, ctx, checked.arguments, self._settings.output_bytes)
 
-    def _limits(self, task: Task, agent: Agent) -> RunLimits:
+    def _limits(self, task: Task, agent: Agent, used: Used) -> RunLimits:
         deadline = task.deadline
         if self._settings.time_seconds is not None:
-            own = now_ms() + int(self._settings.time_seconds * 1000)
+            own = now_ms() + int((self._settings.time_seconds - used.worked_seconds) * 1000)
             deadline = own if deadline is None else min(own, deadline)
         turns = task.max_turns or agent.max_turns or self._settings.turns
         return RunLimits(turns, deadline, self._settings.parallel, self._settings.output_bytes)
 
     def _caps(self, task: Task) -> Caps:
-        run = self._settings.run_cap if task.budget_micro_usd is None else task.budget_micro_usd
-        return Caps(run, self._settings.day_cap, self._settings.month_cap)
+        caps, own = self._settings.caps, task.budget_micro_usd
+        return caps if own is None else replace(caps, run=own)
 
     async def _spent(self, lease: Lease) -> int:
         fresh = lease.attempt == 1 and lease.record.task.parent is None
@@ -323,25 +335,6 @@ async def _system(agent: Agent, session: Session, workspace: Workspace, purse: P
     system = await system_prompt(agent, workspace)
     purse.pending.append(FixSystem(session=session.record.id, system=system))
     return system
-
-
-def _as_child(task: Task, parent: Task, workspace: str) -> Task:
-    """A task as a run may submit it: where that run is served, with no more rights, time and money than it has."""
-    order: tuple[Consent, ...] = ("deny", "ask", "workspace")
-    return msgspec.structs.replace(
-        task,
-        workspace=task.workspace or workspace,
-        queue=parent.queue,
-        consent=min(task.consent, parent.consent, key=order.index),
-        tools=within(task.tools, parent.tools),
-        deadline=_lesser(task.deadline, parent.deadline),
-        budget_micro_usd=_lesser(task.budget_micro_usd, parent.budget_micro_usd),
-    )
-
-
-def _lesser(one: int | None, other: int | None) -> int | None:
-    """The lower of two limits; None is no limit."""
-    return min((limit for limit in (one, other) if limit is not None), default=None)
 
 
 async def _park(lease: Lease, run: Run | None, parked: Parked) -> None:
@@ -384,7 +377,7 @@ async def _fail(lease: Lease, run: Run | None, reason: Reason, error: str) -> No
     """End the task; what its run has still to settle is settled with it."""
     try:
         if run is not None:
-            await run.end(reason, error=error)
+            await run.end(reason, "" if reason == "failed" else run.said, error)
         else:
             await lease.commit(Finish(state=end_state(reason), reason=reason, error=error))
     except Fenced:

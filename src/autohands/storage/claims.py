@@ -20,6 +20,7 @@ from autohands.storage import (
     endings,
     events,
     executors,
+    ledger,
     line,
     parking,
     queues,
@@ -313,6 +314,7 @@ def _revive(tx: Transaction, task: TaskKey) -> None:
         " ended = NULL, updated = ? WHERE seq = ?",
         (tasks.place_in_line(tx, task.session), tx.now, task.seq),
     )
+    ledger.take_up(tx, task, tasks.get(tx.connection, task.id).task.budget_micro_usd)
     # It follows `run.finished`, and says to readers that more is to come.
     events.append(tx, task, TaskQueued(source="redo"))
 

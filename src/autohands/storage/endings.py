@@ -57,6 +57,7 @@ def end(tx: Transaction, change: Finish, task: TaskKey) -> None:
     )
     events.append(tx, task, finished)
     if parent is not None:
+        ledger.give_back(tx, task)
         _tell_parent(tx, change, task, parent)
     if occurrence is not None:
         schedules.ended(tx, change, task)

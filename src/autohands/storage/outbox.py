@@ -58,6 +58,9 @@ _DUE: Final = (
 _LINES: Final[dict[str, str]] = {
     "cancelled": "This was cancelled before it was finished.",
     "turn_limit": "I stopped before this was finished: the limit of turns is reached.",
+    "call_limit": "I stopped before this was finished: the limit of calls is reached.",
+    "token_limit": "I stopped before this was finished: the limit of tokens is reached.",
+    "byte_limit": "I stopped before this was finished: the limit of bytes sent to models is reached.",
     "time_limit": "I stopped before this was finished: its time is over.",
     "budget": "I stopped before this was finished: its budget is spent.",
     "denied": "I could not finish this: something that it needs was not allowed.",

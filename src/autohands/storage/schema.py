@@ -249,4 +249,26 @@ DROP TABLE step;
 ALTER TABLE step_new RENAME TO step;
 """
 
-MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH: Final = """
+ALTER TABLE task ADD COLUMN purse TEXT;
+ALTER TABLE purse ADD COLUMN cap INTEGER;
+ALTER TABLE ledger ADD COLUMN purse TEXT;
+ALTER TABLE ledger ADD COLUMN session TEXT;
+ALTER TABLE ledger ADD COLUMN agent TEXT;
+ALTER TABLE ledger ADD COLUMN schedule TEXT;
+ALTER TABLE ledger ADD COLUMN tokens INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE ledger ADD COLUMN sent INTEGER NOT NULL DEFAULT 0;
+UPDATE ledger SET purse = 'root:' || ledger.root, session = r.session, schedule = r.occurrence,
+  agent = (SELECT t.agent FROM task t WHERE t.seq = ledger.task) FROM task r WHERE r.id = ledger.root;
+INSERT INTO purse(key, micro_usd) SELECT 'session:' || session, sum(coalesce(settled, reserved)) FROM ledger
+  WHERE session IS NOT NULL GROUP BY session;
+INSERT INTO purse(key, micro_usd) SELECT 'agent:' || agent || ':' || day, sum(coalesce(settled, reserved)) FROM ledger
+  WHERE agent IS NOT NULL GROUP BY agent, day;
+INSERT INTO purse(key, micro_usd) SELECT 'schedule:' || schedule || ':' || day, sum(coalesce(settled, reserved))
+  FROM ledger WHERE schedule IS NOT NULL GROUP BY schedule, day;
+CREATE INDEX ledger_day ON ledger(day);
+CREATE INDEX ledger_schedule ON ledger(schedule, root) WHERE schedule IS NOT NULL;
+CREATE INDEX task_tree ON task(root) WHERE parent IS NOT NULL;
+"""
+
+MIGRATIONS: Final[tuple[str, ...]] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)

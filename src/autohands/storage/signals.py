@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from autohands.protocols.changes import ReadWords, Signal, Speak
-from autohands.protocols.errors import BadRequest
+from autohands.protocols.changes import ReadWords, Signal, Speak, Tell
+from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.records import Word
 from autohands.sdk.failpoint import failpoint
 from autohands.storage import tasks, waits
@@ -56,6 +56,24 @@ def speak(tx: Transaction, change: Speak) -> str | None:
     deliver(tx, row[0], WORDS, {"text": change.text})
     tx.spoken.append(row[1])
     return str(row[1])
+
+
+def tell(tx: Transaction, change: Tell) -> None:
+    """Leave words for a child of a task, once for each key.
+
+    Raises:
+        NotFound: The task has no such child. Conflict: It has ended.
+    """
+    row = tx.connection.execute(
+        "SELECT seq, ended FROM task WHERE id = ? AND parent = ?", (change.task, change.parent)
+    ).fetchone()
+    if row is None:
+        raise NotFound(f"task {change.parent} has started no task {change.task!r}")
+    seq, ended = row
+    if ended is not None:
+        raise Conflict(f"task {change.task} has ended")
+    deliver(tx, seq, WORDS, {"text": change.text}, f"told:{change.key}")
+    tx.spoken.append(change.task)
 
 
 def mark_read(tx: Transaction, change: ReadWords, task: TaskKey) -> None:

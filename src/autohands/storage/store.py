@@ -12,14 +12,27 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autohands.protocols.changes import Change, Enqueue
+from autohands.protocols.costs import By, Cost, Used
 from autohands.protocols.process import JobRow
 from autohands.protocols.records import ApprovalRecord, Hold, SessionRecord, Step, Word
 from autohands.protocols.schedule import SaveSchedule
 from autohands.protocols.storage import Kind
-from autohands.protocols.task import TaskRecord, TaskState
+from autohands.protocols.task import Child, TaskRecord, TaskState
 from autohands.protocols.upkeep import Backup, Loss, Retained, Retention
 from autohands.sdk.identity import new_id, now_ms
-from autohands.storage import approvals, executors, holds, interrupted, jobs, ledger, sessions, signals, steps, tasks
+from autohands.storage import (
+    approvals,
+    costs,
+    executors,
+    holds,
+    interrupted,
+    jobs,
+    ledger,
+    sessions,
+    signals,
+    steps,
+    tasks,
+)
 from autohands.storage.backups import FOLDER, back_up, prune
 from autohands.storage.bells import Bell, Bells
 from autohands.storage.blobs import Blobs
@@ -123,7 +136,7 @@ class Store:
         if isinstance(change, Enqueue) and change.task.workspace:
             workspace = change.task.workspace
             place = await self._readers.call(lambda: find_place(workspace))
-            return Placed(change.task, place, change.depth, change.children)
+            return Placed(change.task, place, change.depth, change.children, change.descendants)
         if isinstance(change, SaveSchedule) and change.schedule.task.workspace:
             workspace = change.schedule.task.workspace
             return PlacedSchedule(change, await self._readers.call(lambda: find_place(workspace)))
@@ -221,8 +234,20 @@ class Store:
         return await self._read(lambda connection: signals.payloads(connection, task))
 
     async def spent(self, task: str | None = None) -> int:
-        """Micro-USD spent and reserved: by a task's root, or today."""
+        """Micro-USD spent and reserved: what is in a task's purse, or today."""
         return await self._read(lambda connection: ledger.spent(connection, task, now_ms()))
+
+    async def used(self, task: str) -> Used:
+        """What a task has used so far."""
+        return await self._read(lambda connection: costs.used(connection, task))
+
+    async def costs(self, by: By, since: str) -> list[Cost]:
+        """What model calls have cost since a UTC day, by one thing."""
+        return await self._read(lambda connection: costs.costs(connection, by, since))
+
+    async def children(self, task: str) -> list[Child]:
+        """The tasks that a task has started, in that order."""
+        return await self._read(lambda connection: costs.children(connection, task))
 
     async def jobs(self, session: str | None = None) -> list[JobRow]:
         """Rows of background processes, oldest first."""

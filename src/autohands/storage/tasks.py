@@ -18,7 +18,7 @@ from autohands.protocols.events import TaskQueued
 from autohands.protocols.task import PRIORITIES, Consent, Task, TaskRecord, TaskState
 from autohands.sdk.failpoint import failpoint
 from autohands.sdk.identity import new_id
-from autohands.storage import events, queues, sessions, waits
+from autohands.storage import events, ledger, queues, sessions, waits
 from autohands.storage.sessions import Entered
 from autohands.storage.transaction import TaskKey, Transaction
 from autohands.storage.workspaces import Place
@@ -38,7 +38,7 @@ COLUMNS: Final = (
 _INSERT: Final = (
     "INSERT INTO task(id, session, principal, source, idempotency_key, body_hash, queue, kind, agent, labels,"
     " reply_address, correlation, deadline, parent, root, depth, request, rank, ahead, run_at, status, max_attempts,"
-    " created, updated) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    " created, updated, purse) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
@@ -53,13 +53,15 @@ class Placed(Struct, frozen=True):
     place: Place | None
     depth: int = 8
     children: int = 1000
+    descendants: int = 10_000
 
 
 class Branch(Struct, frozen=True):
-    """Where in a tree of tasks a new one hangs: its root, and how many stand above it."""
+    """Where in a tree of tasks a new one hangs: its root, how many stand above it, and what it spends from."""
 
     root: str
     depth: int = 0
+    purse: str | None = None
 
 
 def _request(data: bytes) -> Task:
@@ -174,12 +176,21 @@ def enqueue(tx: Transaction, change: Enqueue | Placed) -> TaskRecord:
     task_id = _new_id(tx, task)
     branch = _branch(tx, task, change) or Branch(task_id)
     needs = _unfinished(tx, task)
-    record = _insert(tx, replace(task, id=task_id), branch, sessions.enter(tx, task, place), body_hash, needs)
+    share = _share(tx, task, task_id)
+    budget = task.budget_micro_usd if share.micro_usd is None else share.micro_usd
+    stored, branch = replace(task, id=task_id, budget_micro_usd=budget), replace(branch, purse=share.purse)
+    record = _insert(tx, stored, branch, sessions.enter(tx, task, place), body_hash, needs)
     failpoint("tasks.accepted")
     tx.ready = True
     queued = TaskQueued(prompt=task.prompt, source=task.source)
     events.append(tx, TaskKey(record.seq, task_id, record.session, branch.root), queued, seq=1)
     return record
+
+
+def _share(tx: Transaction, task: Task, task_id: str) -> ledger.Share:
+    if task.parent is None:
+        return ledger.Share(f"root:{task_id}")
+    return ledger.share(tx, task.parent, task_id, task.budget_micro_usd)
 
 
 def _insert(
@@ -192,6 +203,7 @@ def _insert(
         *(task.agent, _encode(task.labels), task.reply_address, task.correlation, task.deadline, task.parent),
         *(branch.root, branch.depth, _encode(stored), tx.now - ahead, ahead, run_at := _due(tx, task, held=held)),
         *(state := _first_state(tx, task, session, held=held), max(task.max_attempts, 1), tx.now, tx.now),
+        branch.purse,
     )
     seq = tx.connection.execute(_INSERT, row).lastrowid
     assert seq is not None
@@ -212,7 +224,8 @@ def _insert(
 
 def _hash(task: Task) -> bytes:
     """What is asked for. Who serves it, and what its parent may by now, is no part of that."""
-    return hashlib.sha256(_encode(replace(task, queue="", consent="ask"))).digest()
+    tools = task.tools if task.parent is None else None
+    return hashlib.sha256(_encode(replace(task, queue="", consent="ask", tools=tools))).digest()
 
 
 def _known(tx: Transaction, task: Task, body_hash: bytes) -> TaskRecord | None:
@@ -255,13 +268,14 @@ def _branch(tx: Transaction, task: Task, limits: Enqueue | Placed) -> Branch | N
     if task.parent is None:
         return None
     row = tx.connection.execute(
-        "SELECT root, depth + 1, (SELECT count(*) FROM (SELECT 1 FROM task WHERE parent = ?1 LIMIT ?2))"
-        " FROM task WHERE id = ?1 AND principal = ?3",
-        (task.parent, limits.children, task.principal),
+        "SELECT root, depth + 1, (SELECT count(*) FROM (SELECT 1 FROM task WHERE parent = ?1 LIMIT ?2)),"
+        " EXISTS(SELECT 1 FROM task t WHERE t.root = p.root AND t.parent IS NOT NULL LIMIT 1 OFFSET ?4 - 1)"
+        " FROM task p WHERE id = ?1 AND principal = ?3",
+        (task.parent, limits.children, task.principal, limits.descendants),
     ).fetchone()
     if row is None:
         raise missing(tx.connection, task.parent)
-    root, depth, children = row
+    root, depth, children, is_full = row
     if depth > limits.depth:
         raise BadRequest(
             f"task {task.parent} cannot start another: tasks may start tasks {limits.depth} deep, and it is the last",
@@ -271,6 +285,11 @@ def _branch(tx: Transaction, task: Task, limits: Enqueue | Placed) -> Branch | N
         raise BadRequest(
             f"task {task.parent} has started {children:,} tasks, as many as one may",
             hint="give the work to fewer tasks, or raise [limits] children",
+        )
+    if is_full:
+        raise BadRequest(
+            f"the work of {root} has started {limits.descendants:,} tasks in all, as many as it may",
+            hint="give the work to fewer tasks, or raise [limits] descendants",
         )
     return Branch(root, depth)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from bisect import insort
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import takewhile
 
@@ -51,6 +52,7 @@ class Loops:
     def __init__(self, poll_of: Callable[[ToolCall], float | None] = lambda call: None) -> None:
         self._poll_of = poll_of
         self._made: list[Made] = []
+        self._open = 0
         self.stuck = False
 
     def fold(self, turns: Iterable[Turn]) -> None:
@@ -58,6 +60,7 @@ class Loops:
         for turn in turns:
             for index, (call, result) in enumerate(zip(turn.reply.tool_calls, turn.results, strict=True), 1):
                 if result is None:
+                    self._open = turn.number
                     continue
                 step = turn.steps[index]
                 self.enter(turn.number, index, call, step.started)
@@ -73,13 +76,17 @@ class Loops:
         if poll is not None:
             last = next((each.at for each in reversed(self._made) if each.key == made.key), None)
             made.polling = last is None or at - last >= poll * 1000
-        self._made.append(made)
+        insort(self._made, made, key=_at)  # one that waited comes before those that were asked after it
         del self._made[:-KEPT]
 
     def objection(self, turn: int, index: int) -> str | None:
-        """Why this call must not run, or None. After a denial that changed nothing the run is `stuck`."""
+        """Why this call must not run, or None. After a denial that changed nothing the run is `stuck`.
+
+        A turn that goes on was judged when it was asked: what those beside it came to is not held against a call that
+        has waited.
+        """
         position = self._position(turn, index)
-        if position is None or self._made[position].polling:
+        if position is None or turn == self._open or self._made[position].polling:
             return None
         text = self._continued(position)
         if text is None:

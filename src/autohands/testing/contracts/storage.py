@@ -20,6 +20,7 @@ from autohands.protocols.changes import (
     Reserve,
     Settle,
     Signal,
+    Tell,
 )
 from autohands.protocols.errors import BadRequest, Conflict, NotFound
 from autohands.protocols.messages import Usage
@@ -141,6 +142,34 @@ class StorageContract:
         await serve(durable, record.id, handler)
         assert results == [True, False, False, 10, True]
         assert await durable.storage.spent(record.id) == await durable.storage.spent() == 100
+
+    async def test_a_childs_share_is_put_aside_and_comes_back(self, durable: Durable) -> None:
+        record = await submit(durable)
+        results: list[Any] = []
+
+        async def handler(lease: Lease) -> None:
+            if lease.record.id != record.id:
+                results.extend(await lease.commit(Reserve(key="c", micro_usd=41, run_cap=100, day_cap=None)))
+                results.extend(await lease.commit(Reserve(key="c", micro_usd=40, run_cap=100, day_cap=None)))
+                await lease.commit(Settle(key="c", micro_usd=10, usage=Usage(1, 1), model="m"), DONE)
+                return
+            if lease.attempt == 1:
+                await lease.commit(Reserve(key="a", micro_usd=20, run_cap=100, day_cap=None))
+                child = await submit(durable, parent=record.id, budget_micro_usd=40)
+                await durable.storage.commit(Tell(task=child.id, parent=record.id, text="hurry", key="k"))
+                results.append(await durable.storage.spent(record.id))
+                await lease.commit(Park(reason="child", waits=(f"child:{child.id}",)))
+                return
+            (own,) = await durable.storage.children(record.id)
+            results.extend([own.record.state, own.spent, await durable.storage.spent(record.id)])
+            used = await durable.storage.used(record.id)
+            results.extend([used.model_calls, [word.text for word in await durable.storage.words(own.record.id)]])
+            await lease.commit(DONE)
+
+        await serve(durable, record.id, handler)
+        assert results == [60, False, True, "done", 10, 30, 1, ["hurry"]]
+        (cost,) = await durable.storage.costs("session", "2000-01-01")
+        assert (cost.key, cost.spent, cost.reserved, cost.calls, cost.runs) == (record.session, 10, 20, 2, 1)
 
     @pytest.mark.parametrize(
         "change",
