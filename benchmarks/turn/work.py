@@ -17,7 +17,7 @@ TOOL_OF = {"read": "look", "effect": "keep", "hold": "look"}
 
 def arguments(number: int) -> dict[str, Any]:
     """The arguments of call `number`, from 1."""
-    return {"path": f"notes/part-{number}.txt", "offset": number, "text": "the quick brown fox"}
+    return {"part": f"notes/part-{number}.txt", "offset": number, "text": "the quick brown fox"}
 
 
 def result(number: int) -> str:
@@ -28,22 +28,22 @@ def result(number: int) -> str:
 def tool_functions(note_turn: Callable[[], None]) -> tuple[ToolFunction, ToolFunction]:
     """The two tools, `look` and `keep`; each call is noted by `note_turn`."""
 
-    async def look(path: str, offset: int, text: str = "") -> str:
+    async def look(part: str, offset: int, text: str = "") -> str:
         """Look at one part of the notes.
 
         Args:
-            path: File to look at.
+            part: Which one to look at.
             offset: First line to return, counting from 1.
             text: What it is about.
         """
         note_turn()
         return result(offset)
 
-    async def keep(path: str, offset: int, text: str = "") -> str:
+    async def keep(part: str, offset: int, text: str = "") -> str:
         """Keep one part of the notes.
 
         Args:
-            path: File to keep it in.
+            part: Which one to keep it in.
             offset: Line to put it at, counting from 1.
             text: What it is about.
         """
@@ -56,21 +56,25 @@ def tool_functions(note_turn: Callable[[], None]) -> tuple[ToolFunction, ToolFun
 def tool_schemas() -> list[dict[str, Any]]:
     """The same tools as Chat Completions wants them."""
     return [
-        _schema("look", "Look at one part of the notes.", "File to look at.", "First line to return, counting from 1."),
-        _schema("keep", "Keep one part of the notes.", "File to keep it in.", "Line to put it at, counting from 1."),
+        _schema(
+            "look", "Look at one part of the notes.", "Which one to look at.", "First line to return, counting from 1."
+        ),
+        _schema(
+            "keep", "Keep one part of the notes.", "Which one to keep it in.", "Line to put it at, counting from 1."
+        ),
     ]
 
 
 def _schema(name: str, description: str, path: str, offset: str) -> dict[str, Any]:
     properties = {
-        "path": {"type": "string", "description": path},
+        "part": {"type": "string", "description": path},
         "offset": {"type": "integer", "description": offset},
         "text": {"type": "string", "description": "What it is about.", "default": ""},
     }
     parameters = {
         "type": "object",
         "properties": properties,
-        "required": ["path", "offset"],
+        "required": ["part", "offset"],
         "additionalProperties": False,
     }
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
