@@ -18,6 +18,7 @@ from autohands.sdk.identity import now_ms
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.25
+IDLE_LOOK_SECONDS = 1.0  # where nothing runs: what begins looks by itself
 AGAIN_SECONDS = 15.0
 BY = "the kill switch"
 
@@ -60,7 +61,7 @@ class Stopping:
         while True:
             if self.reason() is not None:
                 await self._stop()
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS if self._running else IDLE_LOOK_SECONDS)
 
     async def _stop(self) -> None:
         if self._running:
